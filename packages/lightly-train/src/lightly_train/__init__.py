@@ -1,0 +1,9 @@
+"""Train, use and ship image classifiers.
+
+Importing this package is fast: PyTorch is imported when something is trained or loaded.
+"""
+
+import lazy_loader
+
+# The public names are those of __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

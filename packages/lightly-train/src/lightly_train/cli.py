@@ -1,0 +1,149 @@
+"""The command `lightly-train`: the Python API, from a shell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App
+from lt_data import LtDataError, TransformConfig
+from lt_export import LtExportError
+from lt_models import LtModelsError
+from lt_train import LoggerArgs, LtTrainError, MetricArgs, ModelArgs, SaveCheckpointArgs
+
+if TYPE_CHECKING:
+    from lightly_train.model import ImageClassification
+    from lt_export import EdgeClassifier
+
+app = App(name="lightly-train", help="Train, use and ship image classifiers.")
+
+EXIT_WRONG_INPUT = 2
+"""Exit status when arguments, data or files are wrong; the message says what to do."""
+
+
+@app.command
+def train(
+    *,
+    out: Path,
+    data: Path,
+    model: str,
+    steps: int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    num_workers: int | None = None,
+    devices: int | None = None,
+    precision: str = "auto",
+    seed: int = 0,
+    resume_interrupted: bool = False,
+    overwrite: bool = False,
+    reuse_class_head: bool = False,
+    model_args: ModelArgs | None = None,
+    transform_args: TransformConfig | None = None,
+    logger_args: LoggerArgs | None = None,
+    metric_args: MetricArgs | None = None,
+    save_checkpoint_args: SaveCheckpointArgs | None = None,
+) -> None:
+    """Train a classifier and print the best metrics as JSON.
+
+    Args:
+        out: Run folder.
+        data: YAML file with the keys `train` and `val`, and optionally `classes` and `ignore_classes`.
+        model: Name such as timm/resnet18, or path of an exported model to start from.
+        steps: Optimiser steps; not given, they follow from the size of the data set.
+        epochs: Passes over the training data, instead of steps.
+        batch_size: Images of one forward pass over all devices.
+        num_workers: Processes that load images, per device.
+        devices: Number of devices.
+        precision: As Lightning Fabric takes it.
+        seed: Seed of everything random.
+        resume_interrupted: Go on from the checkpoint in `out`.
+        overwrite: Replace the run in `out`.
+        reuse_class_head: Keep the head's rows of classes whose name stays.
+        model_args: Optimisation.
+        transform_args: How images become inputs.
+        logger_args: What is logged where, and how often.
+        metric_args: Which metric decides.
+        save_checkpoint_args: Which files are written.
+    """
+    given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
+    from lightly_train.train import train_image_classification
+
+    result = train_image_classification(**given)
+    _print_json({"best_step": result.best_step, **result.best_metrics, "exported_best": str(result.exported_best)})
+
+
+@app.command
+def predict(model: Path, images: list[str], *, topk: int = 1, threshold: float = 0.5) -> None:
+    """Classify images and print one JSON object a line.
+
+    Args:
+        model: Exported model (.pt) or ONNX file (.onnx).
+        images: Paths or URLs.
+        topk: Number of classes of a multiclass model to print.
+        threshold: A multilabel model prints every class whose score is greater.
+    """
+    classifier = _load(model)
+    for image in images:
+        result = classifier.predict(image, topk=topk, threshold=threshold)
+        labels = [int(label) for label in result["labels"]]
+        names = [classifier.classes[label] for label in labels]
+        scores = [float(score) for score in result["scores"]]
+        _print_json({"image": image, "labels": labels, "names": names, "scores": scores})
+
+
+@app.command
+def export_onnx(model: Path, out: Path, *, height: int | None = None, width: int | None = None) -> None:
+    """Write an exported model as one ONNX file, verified against it.
+
+    Args:
+        model: Exported model (.pt).
+        out: ONNX file to write.
+        height: Of the input in pixels; the model's own if not given.
+        width: Of the input in pixels; the model's own if not given.
+    """
+    from lightly_train.model import load_model
+
+    export = load_model(model, device="cpu").export_onnx(out, height=height, width=width)
+    _print_json({"path": str(export.path), "bytes": export.size, "verification": str(export.verification)})
+
+
+@app.command
+def list_models(pattern: str = "*") -> None:
+    """Print the names of models, one a line.
+
+    Args:
+        pattern: A shell pattern such as 'timm/resnet*'.
+    """
+    from lightly_train.models import list_models
+
+    for name in list_models(pattern):
+        print(name)
+
+
+def _load(model: Path) -> ImageClassification | EdgeClassifier:
+    if model.suffix == ".onnx":
+        import lt_export
+
+        return lt_export.load(model)
+    from lightly_train.model import load_model
+
+    return load_model(model)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are one message and exit status 2."""
+    try:
+        app()
+    except (LtDataError, LtTrainError, LtModelsError, LtExportError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_WRONG_INPUT) from error
+
+
+if __name__ == "__main__":
+    main()

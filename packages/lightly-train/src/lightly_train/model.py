@@ -1,0 +1,194 @@
+"""A trained model in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+from lt_data import ImageDecodeError, ImageLike, TaskSpec, check_selection, load_image, preprocess, select_labels
+from lt_models import Classifier
+from lt_train import load_exported
+from torch import nn
+
+if TYPE_CHECKING:
+    from lt_export import OnnxExport
+
+
+class Prediction(TypedDict):
+    """Labels and scores of one image.
+
+    Attributes:
+        labels: Class IDs, int64 tensor of shape (k,).
+        scores: Their probabilities, float32 tensor of shape (k,), in [0, 1], falling.
+    """
+
+    labels: torch.Tensor
+    scores: torch.Tensor
+
+
+class ImageClassification(nn.Module):
+    """An image classifier with its classes and preprocessing.
+
+    Attributes:
+        classifier: Normalised images to logits.
+        task: Task, classes and preprocessing.
+    """
+
+    def __init__(self, classifier: Classifier, task: TaskSpec) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.task = task
+        self.eval()
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """Class name by class ID, in output order."""
+        return self.task.classes.as_dict()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits, float of shape (N, classes), of preprocessed images, float32 of shape (N, C, H, W)."""
+        logits: torch.Tensor = self.classifier(images)
+        return logits
+
+    def predict(self, image: ImageLike | torch.Tensor, *, topk: int = 1, threshold: float = 0.5) -> Prediction:
+        """Classify one image with exactly the preprocessing that validation used.
+
+        Args:
+            image: Path, URL, Pillow image, uint8 array of shape (H, W, C), or tensor of shape (C, H, W), uint8 or
+                float in [0, 1].
+            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
+            threshold: Multilabel models return every class whose score is greater, in (0, 1).
+
+        Returns:
+            `labels`, int64 class IDs of shape (k,), and `scores`, float32 probabilities of shape (k,), falling.
+
+        Raises:
+            ImageDecodeError: The file is not an image that lt-data reads; names the file and the reason.
+            PredictionArgumentError: `topk` or `threshold` is out of range; says how many classes there are.
+        """
+        return self.predict_batch([image], topk=topk, threshold=threshold)[0]
+
+    def predict_batch(
+        self, images: Sequence[ImageLike | torch.Tensor], *, topk: int = 1, threshold: float = 0.5
+    ) -> list[Prediction]:
+        """Classify several images in one forward pass; arguments and errors as for `predict`."""
+        check_selection(self.task, topk=topk, threshold=threshold)
+        selected = [select_labels(row, self.task, topk=topk, threshold=threshold) for row in self.scores(images)]
+        return [
+            {"labels": torch.from_numpy(one["labels"]), "scores": torch.from_numpy(one["scores"])} for one in selected
+        ]
+
+    @torch.no_grad()
+    def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
+        """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
+        spec = self.task.preprocessing
+        if not images:
+            return np.empty((0, len(self.task.classes)), dtype=np.float32)
+        inputs = [preprocess(load_image(_pixels(image), spec.num_channels), spec) for image in images]
+        weights = next(self.classifier.parameters())
+        training = self.training
+        self.eval()
+        logits = self.classifier(torch.from_numpy(np.stack(inputs)).to(weights.device, weights.dtype))
+        self.train(training)
+        logits = logits.float().cpu()
+        scores = logits.softmax(dim=1) if self.task.task == "multiclass" else logits.sigmoid()
+        result: npt.NDArray[np.float32] = scores.numpy()
+        return result
+
+    def export_onnx(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        precision: Literal["auto", "fp32"] = "auto",
+        batch_size: int = 1,
+        dynamic_batch_size: bool = True,
+        height: int | None = None,
+        width: int | None = None,
+        opset_version: int | None = None,
+        simplify: bool = True,
+        verify: bool = True,
+        format_args: Mapping[str, Any] | None = None,
+    ) -> OnnxExport:
+        """Write one ONNX file that `lt_export.load` runs without PyTorch; this model stays as it is.
+
+        Args:
+            out: The file to write, whole or not at all.
+            precision: Of the weights; auto is fp32.
+            batch_size: N of a fixed batch.
+            dynamic_batch_size: Whether any N ≥ 1 is accepted.
+            height: Of the input in pixels; None takes the model's own. The file's preprocessing follows it.
+            width: Likewise.
+            opset_version: ONNX operator set; None leaves the choice to PyTorch's exporter.
+            simplify: Whether onnxslim shortens the graph.
+            verify: Whether ONNX Runtime must give the same scores as this model.
+            format_args: Further arguments of `torch.onnx.export`.
+
+        Returns:
+            Path, size, and how the file compares with this model.
+
+        Raises:
+            ExportError: The model cannot be exported.
+            VerificationError: The exported model answers differently; no file is written.
+            MissingPackageError: A package is not installed; says which extra brings it.
+        """
+        from lt_export import export_onnx
+
+        own = self.task.preprocessing
+        size = (height or own.image_size[0], width or own.image_size[1])
+        task = attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
+        return export_onnx(
+            self.classifier,
+            task,
+            Path(out),
+            precision=precision,
+            batch_size=batch_size,
+            dynamic_batch_size=dynamic_batch_size,
+            opset_version=opset_version,
+            simplify=simplify,
+            verify=verify,
+            format_args=format_args,
+        )
+
+
+def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:
+    """Load an exported model or a checkpoint, ready to predict.
+
+    Args:
+        path: Such as `out/my_experiment/exported_models/exported_best.pt`.
+        device: Where it runs; auto is the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
+    """
+    exported = load_exported(Path(path))
+    model = ImageClassification(exported.build(), exported.task)
+    return model.to(_device(device)).eval()
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _pixels(image: ImageLike | torch.Tensor) -> ImageLike:
+    """Tensors as the arrays that `load_image` takes; others unchanged."""
+    if not isinstance(image, torch.Tensor):
+        return image
+    if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
+        raise ImageDecodeError(
+            f"expected a tensor of shape (C, H, W), uint8 or float in [0, 1], got {image.dtype} of {tuple(image.shape)}"
+        )
+    if image.dtype != torch.uint8:
+        if not bool(((image >= 0) & (image <= 1)).all()):
+            raise ImageDecodeError("a float tensor must lie in [0, 1]; pass uint8 for values from 0 to 255")
+        image = (image * 255).round().to(torch.uint8)
+    return image.permute(1, 2, 0).cpu().numpy()

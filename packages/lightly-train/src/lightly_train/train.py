@@ -1,0 +1,192 @@
+"""`train_image_classification`: from the user's arguments to a trained, exported model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightly_train.arguments import Arguments, read_arguments
+
+if TYPE_CHECKING:
+    from lt_data import DatasetIndex, Preprocessing
+    from lt_models import Classifier
+    from lt_train import ExportedModel, TrainResult
+
+logger = logging.getLogger(__name__)
+
+MODEL_FILE_SUFFIXES = (".pt", ".ckpt")
+
+
+def train_image_classification(
+    *,
+    out: str | os.PathLike[str],
+    data: Mapping[str, Any] | str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    classification_task: Literal["multiclass", "multilabel"] = "multiclass",
+    model_args: Mapping[str, Any] | None = None,
+    steps: int | Literal["auto"] = "auto",
+    epochs: float | None = None,
+    batch_size: int | Literal["auto"] = "auto",
+    gradient_accumulation_steps: int | Literal["auto"] = "auto",
+    num_workers: int | Literal["auto"] = "auto",
+    devices: int | str | Sequence[int] = "auto",
+    num_nodes: int = 1,
+    accelerator: str = "auto",
+    strategy: str = "auto",
+    precision: str = "auto",
+    float32_matmul_precision: str = "auto",
+    seed: int = 0,
+    resume_interrupted: bool = False,
+    overwrite: bool = False,
+    reuse_class_head: bool = False,
+    logger_args: Mapping[str, Any] | None = None,
+    transform_args: Mapping[str, Any] | None = None,
+    metric_args: Mapping[str, Any] | None = None,
+    save_checkpoint_args: Mapping[str, Any] | None = None,
+    loader_args: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train an image classifier.
+
+    Everything is checked before the first step: keys, folders, classes, model name and file, metric.
+
+    Args:
+        out: Run folder; refused when it exists and is not empty, unless `overwrite` or `resume_interrupted`.
+        data: `train` and `val` folders, each with one folder of images a class; `classes`, a dict from class ID to
+            name (None: the training folder's names); `ignore_classes`, IDs or names. Or the path of a YAML file with
+            these keys.
+        model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
+            start from.
+        classification_task: `"multiclass"`, each image has one class.
+        model_args: `lr`, `weight_decay`, `lr_warmup_steps`, `gradient_clip_val`, `label_smoothing`, `head_dropout`,
+            `backbone_freeze`; see `lt_train.ModelArgs`.
+        steps: Optimiser steps; auto depends on the size of the data set, and the log gives the reason.
+        epochs: Passes over the training data, instead of `steps`.
+        batch_size: Images of one forward pass over all devices and nodes.
+        gradient_accumulation_steps: Forward passes of one optimiser step.
+        num_workers: Processes that load images, per device. The result does not depend on it.
+        devices: As Lightning Fabric takes it, as are the next four.
+        num_nodes: Number of machines.
+        accelerator: `"cpu"`, `"gpu"`, `"mps"` or `"auto"`.
+        strategy: `"ddp"` and so on.
+        precision: auto is bf16-mixed where a GPU has it, else 32-true.
+        float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting.
+        seed: Seed of everything random: same seed, same weights.
+        resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
+        overwrite: Replace the run in `out`; files that are not a run's stay.
+        reuse_class_head: When `model` is a file: keep the head's rows of classes whose name stays.
+        logger_args: `log_every_num_steps`, `val_every_num_steps`, `tensorboard`, `jsonl`; see `lt_train.LoggerArgs`.
+        transform_args: `image_size`, `num_channels`, `normalize`, `random_crop`, `random_flip`, `color_jitter`,
+            `val`; see `lt_data.TransformConfig`. None turns a transform off.
+        metric_args: `watch_metric`; see `lt_train.MetricArgs`.
+        save_checkpoint_args: `save_every_num_steps`, `save_last`, `save_best`; see `lt_train.SaveCheckpointArgs`.
+        loader_args: Further arguments of the PyTorch DataLoader.
+
+    Returns:
+        Best step, best and last metrics, and the paths of the exported models.
+
+    Raises:
+        ConfigError: Lists every argument and key that is unknown or wrong, with its full path.
+        DatasetError: Lists everything in which the folders differ from `data`.
+        UnknownModelError: No model has that name; names the five nearest.
+        WeightsError: Pretrained weights cannot be had.
+        ModelFileError: `model` is a file that is not ours. Nothing in it is executed.
+        RunFolderError: `out` is in use.
+        ResumeError: There is nothing to resume, or an argument differs; names it.
+        TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
+    """
+    given = {name: value for name, value in locals().items()}
+    arguments = read_arguments(given)
+    return run(arguments)
+
+
+def run(arguments: Arguments) -> TrainResult:
+    """Check, build and train what `arguments` describe."""
+    from lt_data import TaskSpec, build_index, resolve_transforms
+    from lt_data.torch import Augmentation
+    from lt_train import RunFolder, TrainData, fit
+    from lt_train.run_log import console_log
+    from rich.console import Console
+
+    folder = RunFolder(Path(arguments.out))
+    folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
+    with console_log(Console(stderr=True)):
+        start = load_start(arguments.model)
+        index = build_index(arguments.data)
+        transforms = resolve_transforms(arguments.transform_args, model_preprocessing(arguments.model, start))
+        task = TaskSpec(task="multiclass", classes=index.classes, preprocessing=transforms.val)
+        classifier = build_classifier(arguments, start, index, transforms.train)
+    return fit(
+        out=folder,
+        classifier=classifier,
+        task=task,
+        data=TrainData(
+            train=index.train,
+            val=index.val,
+            augmentation=Augmentation.from_config(arguments.transform_args, transforms.train),
+        ),
+        config=arguments.training,
+        arguments=arguments.given,
+        resume=arguments.resume_interrupted,
+    )
+
+
+def load_start(model: str) -> ExportedModel | None:
+    """The exported model to start from, None when `model` is a name.
+
+    Raises:
+        ModelFileError: `model` is a file that is not ours.
+        UnknownModelError: `model` is a name that no model has.
+    """
+    from lt_models import check_name
+    from lt_train import load_exported
+
+    if Path(model).suffix in MODEL_FILE_SUFFIXES or Path(model).is_file():
+        return load_exported(Path(model))
+    check_name(model)
+    return None
+
+
+def model_preprocessing(model: str, start: ExportedModel | None) -> Preprocessing:
+    """What the model was made for: the exported model's own preprocessing, or the published card's."""
+    from lt_data import Preprocessing
+    from lt_models import model_input
+
+    if start is not None:
+        return start.task.preprocessing
+    card = model_input(model)
+    return Preprocessing(
+        image_size=card.image_size,
+        mean=card.mean,
+        std=card.std,
+        interpolation="bicubic" if card.interpolation == "bicubic" else "bilinear",
+        resize_scale=max(1.0, card.resize_scale),
+    )
+
+
+def build_classifier(
+    arguments: Arguments, start: ExportedModel | None, index: DatasetIndex, train: Preprocessing
+) -> Classifier:
+    """The classifier before the first step; its random weights depend on the seed only."""
+    import torch
+    from lt_models import ClassifierSpec, create_classifier
+
+    spec = ClassifierSpec(
+        model=start.spec.model if start else arguments.model,
+        num_classes=len(index.classes),
+        num_channels=train.num_channels,
+        image_size=train.image_size,
+        head_dropout=arguments.training.model_args.head_dropout,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(arguments.training.seed)
+        # A resumed run takes all weights from its checkpoint.
+        fetch = False if start is not None or arguments.resume_interrupted else None
+        classifier = create_classifier(spec, pretrained=fetch)
+    if start is not None and not arguments.resume_interrupted:
+        from lightly_train.transfer import transfer
+
+        transfer(start, classifier, index.classes, reuse_head=arguments.reuse_class_head)
+    return classifier

@@ -1,0 +1,57 @@
+"""Starting a run from the weights of another."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from lt_data import Classes
+from lt_models import Classifier
+from lt_train import ExportedModel, ModelFileError
+
+logger = logging.getLogger(__name__)
+
+
+def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, reuse_head: bool) -> None:
+    """Load the weights of `start` into a new classifier.
+
+    Args:
+        start: The model to start from.
+        classifier: The model to train, changed in place.
+        classes: The classes that `classifier` learns.
+        reuse_head: Keep the head's rows of classes whose name stays; the other rows stay as they were initialised.
+
+    Raises:
+        ModelFileError: The backbones differ.
+    """
+    head = {name: tensor for name, tensor in start.state.items() if name.startswith("head.")}
+    rest = {name: tensor for name, tensor in start.state.items() if name not in head}
+    try:
+        missing, unexpected = classifier.load_state_dict(rest, strict=False)
+    except RuntimeError as error:
+        raise ModelFileError(f"the weights of {start.spec.model} do not fit the new run's model: {error}") from error
+    if unexpected or any(not name.startswith("head.") for name in missing):
+        raise ModelFileError(f"the weights of {start.spec.model} lack {missing}, and have {unexpected} too many")
+    kept = _copy_rows(start, head, classifier, classes) if reuse_head else []
+    logger.info(
+        "model: %s, weights of step %d; head: %d of %d rows kept%s",
+        start.spec.model,
+        start.step,
+        len(kept),
+        len(classes),
+        "" if reuse_head else " (reuse_class_head=True keeps those of classes whose name stays)",
+    )
+
+
+@torch.no_grad()
+def _copy_rows(
+    start: ExportedModel, head: dict[str, torch.Tensor], classifier: Classifier, classes: Classes
+) -> list[str]:
+    """Copy the rows of classes that have a namesake in `start`; returns their names."""
+    rows = {name: row for row, name in enumerate(start.task.classes.names)}
+    kept = [name for name in classes.names if name in rows]
+    old = [rows[name] for name in kept]
+    new = [classes.names.index(name) for name in kept]
+    classifier.head.weight[new] = head["head.weight"][old]
+    classifier.head.bias[new] = head["head.bias"][old]
+    return kept

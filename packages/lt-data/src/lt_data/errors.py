@@ -1,0 +1,99 @@
+"""What lt-data raises.
+
+LtDataError
+├── ConfigError              also a ValueError: a dict, YAML file or argument is wrong; lists every problem at once
+├── DatasetError             also a ValueError: folders and files do not make the data set that was described
+├── ImageDecodeError         also a ValueError: one file is not an image that lt-data reads
+├── TaskSpecError            also a ValueError: a stored task description cannot be understood
+└── PredictionArgumentError  also a ValueError: `topk` or `threshold` does not fit the task
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+
+class LtDataError(Exception):
+    """Base of every error that lt-data raises on purpose."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong with an input.
+
+    Attributes:
+        where: Full path of the key, such as `data.csv_image_column`, or the file.
+        what: What was found, what was expected, and what to do.
+    """
+
+    where: str
+    what: str
+
+
+class ConfigError(LtDataError, ValueError):
+    """Arguments are wrong; `problems` holds all of them.
+
+    Attributes:
+        problems: Every problem found, in the order of the input.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(report_problems("in the arguments", self.problems))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class DatasetError(LtDataError, ValueError):
+    """Folders and files do not make the data set that was described.
+
+    Attributes:
+        problems: Every problem found.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(report_problems("in the data set", self.problems))
+
+    def __reduce__(self) -> tuple[type[DatasetError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class ImageDecodeError(LtDataError, ValueError):
+    """A file is not an image that lt-data reads. The message names the file and the reason.
+
+    Attributes:
+        path: The file or URL, None for images that came without one.
+    """
+
+    def __init__(self, message: str, *, path: Path | str | None = None) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+class TaskSpecError(LtDataError, ValueError):
+    """A stored task description is damaged, foreign, or newer than this version."""
+
+
+class PredictionArgumentError(LtDataError, ValueError):
+    """`topk` or `threshold` does not fit the task."""
+
+
+def report_problems(title: str, problems: Sequence[Problem]) -> str:
+    """All problems below one heading, their places aligned."""
+    count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    width = max((len(problem.where) for problem in problems), default=0)
+    return "\n".join(
+        [f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in problems)]
+    )
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate most like `name`, None where none comes close."""
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,1 @@
+"""From a file, URL or image object to pixels."""

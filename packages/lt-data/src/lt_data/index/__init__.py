@@ -1,0 +1,1 @@
+"""Which samples there are: folders in, compact arrays out."""

@@ -1,0 +1,202 @@
+"""From plain dicts to frozen attrs classes: strict types, no unknown keys, every problem named by its full path."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
+
+from lt_data.errors import ConfigError, Problem, nearest
+
+T = TypeVar("T")
+
+STRUCTURE = "structure"
+"""Metadata key of an attrs field whose value is read by a function of its own."""
+
+
+def structure(raw: Any, cls: type[T], where: str) -> T:
+    """Build `cls` from plain values, or report all that is wrong with them.
+
+    Args:
+        raw: A mapping for an attrs class, plain values below it.
+        cls: The attrs class to build.
+        where: Path of `raw` itself, such as `data`; empty for the top.
+
+    Raises:
+        ConfigError: Lists unknown keys (with the nearest valid one), missing keys, wrong types and wrong values.
+    """
+    try:
+        return _converter().structure(raw, cls)
+    except Exception as error:
+        raise ConfigError(list(_problems(error, where))) from error
+
+
+def _problems(error: BaseException, where: str) -> Iterator[Problem]:
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        valid = [field.name for field in attrs.fields(error.cl)]
+        for key in sorted(map(str, error.extra_fields)):
+            yield Problem(_join(where, key), unknown_key(key, valid))
+    elif isinstance(error, cattrs.BaseValidationError):
+        for inner in error.exceptions:
+            yield from _problems(inner, where + _step(inner, where))
+    elif isinstance(error, KeyError):
+        yield Problem(_join(where, str(error.args[0])), "this key is required")
+    elif isinstance(error, ConfigError):
+        for problem in error.problems:
+            yield Problem(_join(where, problem.where), problem.what)
+    elif isinstance(error, (ValueError, TypeError)):
+        yield Problem(where, str(error))
+    else:
+        raise error
+
+
+def unknown_key(key: str, valid: list[str]) -> str:
+    """What to say of a key that is none of `valid`."""
+    near = nearest(key, valid)
+    return f"unknown key; did you mean `{near}`?" if near else f"unknown key; valid are {', '.join(sorted(valid))}"
+
+
+def _step(error: BaseException, where: str) -> str:
+    """The path from a value to the part of it that cattrs was reading when `error` arose."""
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, cattrs.AttributeValidationNote) and not isinstance(error, KeyError):
+            return f".{note.name}" if where else note.name
+        if isinstance(note, cattrs.IterableValidationNote):
+            return f"[{note.index!r}]"
+    return ""
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where and not key.startswith("[") else where + key
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    for kind, hook in {bool: _boolean, int: _integer, float: _number, str: _text, Path: _path}.items():
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(lambda cls: cls is Any, lambda value, _: value)
+    converter.register_structure_hook_func(lambda cls: get_origin(cls) is Literal, _literal)
+    converter.register_structure_hook_factory(lambda cls: get_origin(cls) is tuple, _tuple_hook)
+    converter.register_structure_hook_factory(lambda cls: get_origin(cls) in (Union, UnionType), _union_hook)
+    converter.register_structure_hook_factory(attrs.has, _class_hook)
+    return converter
+
+
+def _class_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """Read an attrs class, with its fields' validators run field by field, so that all are reported."""
+    attrs.resolve_types(cls)
+    overrides = {field.name: override(struct_hook=_field_hook(field, converter)) for field in attrs.fields(cls)}
+    read = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]  # cattrs types kwargs as one
+
+    def hook(value: Any, _: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected a dict, got {_shown(value)}")
+        return read(dict(value), cls)
+
+    return hook
+
+
+def _field_hook(field: attrs.Attribute[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    own = field.metadata.get(STRUCTURE)
+
+    def hook(value: Any, kind: Any) -> Any:
+        built = own(value) if own else converter.structure(value, kind)
+        if field.validator is not None:
+            field.validator(None, field, built)
+        return built
+
+    return hook
+
+
+def _union_hook(union: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    members = [member for member in get_args(union) if member is not NoneType]
+    optional = NoneType in get_args(union)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None and optional:
+            return None
+        if len(members) == 1:
+            return converter.structure(value, members[0])
+        for member in members:
+            try:
+                return converter.structure(value, member)
+            except Exception as error:
+                if attrs.has(member) and isinstance(value, Mapping):
+                    raise error
+        kinds = [_kind(member) for member in members] + (["None"] if optional else [])
+        raise ValueError(f"expected {' or '.join(kinds)}, got {_shown(value)}")
+
+    return hook
+
+
+def _tuple_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    members = get_args(kind)
+    endless = members[-1] is Ellipsis
+
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, (list, tuple)) or (not endless and len(value) != len(members)):
+            raise ValueError(f"expected {_kind(kind)}, got {_shown(value)}")
+        kinds = [members[0]] * len(value) if endless else members
+        return tuple(converter.structure(item, member) for item, member in zip(value, kinds, strict=True))
+
+    return hook
+
+
+def _boolean(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {_shown(value)}")
+    return value
+
+
+def _integer(value: Any, _: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected an integer, got {_shown(value)}")
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
+        raise ValueError(f"expected a finite number, got {_shown(value)}")
+    return float(value)
+
+
+def _text(value: Any, _: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {_shown(value)}")
+    return value
+
+
+def _path(value: Any, _: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise ValueError(f"expected a path, got {_shown(value)}")
+    return Path(value).expanduser()
+
+
+def _literal(value: Any, kind: Any) -> Any:
+    if not any(value == choice and type(value) is type(choice) for choice in get_args(kind)):
+        raise ValueError(f"expected {_kind(kind)}, got {_shown(value)}")
+    return value
+
+
+def _kind(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "a list" if get_args(kind)[-1] is Ellipsis else f"a list of {len(get_args(kind))} values"
+    names = {int: "an integer", float: "a number", str: "text", bool: "true or false", Path: "a path"}
+    return names.get(kind, "a dict")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

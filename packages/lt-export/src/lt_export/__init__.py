@@ -1,0 +1,9 @@
+"""ONNX export, and a runtime for machines without PyTorch.
+
+Importing this package is fast: onnxruntime is imported when a model is loaded, PyTorch when one is exported.
+"""
+
+import lazy_loader
+
+# The public names are those of __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

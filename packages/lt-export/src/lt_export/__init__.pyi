@@ -1,0 +1,10 @@
+from .errors import EdgeModelError as EdgeModelError
+from .errors import ExportError as ExportError
+from .errors import LtExportError as LtExportError
+from .errors import MissingPackageError as MissingPackageError
+from .errors import VerificationError as VerificationError
+from .onnx_export import OnnxExport as OnnxExport
+from .onnx_export import export_onnx as export_onnx
+from .runtime.classifier import EdgeClassifier as EdgeClassifier
+from .runtime.classifier import load as load
+from .verify import Verification as Verification

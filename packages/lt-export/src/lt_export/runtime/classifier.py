@@ -1,0 +1,124 @@
+"""Classification without PyTorch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from lt_data import ImageLike, Prediction, TaskSpec, check_selection, load_image, preprocess, select_labels
+
+from lt_export.errors import EdgeModelError
+from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
+from lt_export.runtime.onnx_session import open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class EdgeClassifier:
+    """An exported model, ready to classify; same arguments and results as the PyTorch model, as NumPy arrays.
+
+    Attributes:
+        task: Task, classes and preprocessing, as stored in the file.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, task: TaskSpec) -> None:
+        self._session = session
+        self._fixed_batch = _fixed_batch(session)
+        self.task = task
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """Class name by class ID, in output order."""
+        return self.task.classes.as_dict()
+
+    def predict(self, image: ImageLike, *, topk: int = 1, threshold: float = 0.5) -> Prediction:
+        """Classify one image with exactly the preprocessing that validation used.
+
+        Args:
+            image: Path, URL, Pillow image, or uint8 array of shape (H, W, C).
+            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
+            threshold: Multilabel models return every class whose score is greater, in (0, 1).
+
+        Returns:
+            `labels`, int64 class IDs of shape (k,), and `scores`, float32 probabilities of shape (k,), falling.
+
+        Raises:
+            ImageDecodeError: The file is not an image that lt-data reads; names the file and the reason.
+            PredictionArgumentError: `topk` or `threshold` is out of range.
+        """
+        return self.predict_batch([image], topk=topk, threshold=threshold)[0]
+
+    def predict_batch(
+        self, images: Sequence[ImageLike], *, topk: int = 1, threshold: float = 0.5
+    ) -> list[Prediction]:
+        """Classify several images at once; arguments and errors as for `predict`."""
+        check_selection(self.task, topk=topk, threshold=threshold)
+        scores = self.scores(images)
+        return [select_labels(row, self.task, topk=topk, threshold=threshold) for row in scores]
+
+    def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
+        """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
+        spec = self.task.preprocessing
+        inputs = [preprocess(load_image(image, spec.num_channels), spec) for image in images]
+        if not inputs:
+            return np.empty((0, len(self.task.classes)), dtype=np.float32)
+        if self._fixed_batch is None:
+            return self._run(np.stack(inputs))
+        count = self._fixed_batch
+        padding = [np.zeros_like(inputs[0])] * (-len(inputs) % count)
+        padded = np.stack(inputs + padding)
+        parts = [self._run(padded[start : start + count]) for start in range(0, len(padded), count)]
+        return np.concatenate(parts)[: len(inputs)]
+
+    def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        scores: npt.NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]
+        return scores
+
+
+def load(path: str | os.PathLike[str], *, num_threads: int | None = None) -> EdgeClassifier:
+    """Load an exported model; classes and preprocessing come from the file alone.
+
+    Args:
+        path: An ONNX file that lightly-train exported.
+        num_threads: Threads of one operator; None takes one for each core.
+
+    Raises:
+        EdgeModelError: The file is missing, no ONNX model, or has no TaskSpec.
+        MissingPackageError: onnxruntime is not installed.
+    """
+    file = Path(path)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise EdgeModelError(f"{file}: {error.strerror}") from error
+    try:
+        session = open_session(content, num_threads=num_threads)
+    except EdgeModelError as error:
+        raise EdgeModelError(f"{file}: {error}") from error
+    task = from_metadata(session.get_modelmeta().custom_metadata_map, str(file))
+    _check_signature(session, task, file)
+    return EdgeClassifier(session, task)
+
+
+def _check_signature(session: onnxruntime.InferenceSession, task: TaskSpec, file: Path) -> None:
+    """Input and output must be those that the TaskSpec describes."""
+    inputs = {value.name: value.shape for value in session.get_inputs()}
+    outputs = {value.name: value.shape for value in session.get_outputs()}
+    spec = task.preprocessing
+    wanted = [spec.num_channels, *spec.image_size]
+    if list(inputs) != [INPUT_NAME] or inputs[INPUT_NAME][1:] != wanted:
+        raise EdgeModelError(f"{file}: expected one input `{INPUT_NAME}` of shape (N, {wanted}), it has {inputs}")
+    if list(outputs) != [OUTPUT_NAME] or outputs[OUTPUT_NAME][1:] != [len(task.classes)]:
+        raise EdgeModelError(
+            f"{file}: expected one output `{OUTPUT_NAME}` of shape (N, {len(task.classes)}), it has {outputs}"
+        )
+
+
+def _fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    size = session.get_inputs()[0].shape[0]
+    return size if isinstance(size, int) else None

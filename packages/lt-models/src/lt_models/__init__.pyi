@@ -1,0 +1,14 @@
+from .catalog import check_name as check_name
+from .catalog import list_models as list_models
+from .catalog import model_input as model_input
+from .classifier import Classifier as Classifier
+from .classifier import create_classifier as create_classifier
+from .errors import LtModelsError as LtModelsError
+from .errors import ModelConfigError as ModelConfigError
+from .errors import UnknownModelError as UnknownModelError
+from .errors import WeightsError as WeightsError
+from .names import ModelName as ModelName
+from .names import parse_name as parse_name
+from .parameters import param_groups as param_groups
+from .spec import ClassifierSpec as ClassifierSpec
+from .spec import ModelInput as ModelInput

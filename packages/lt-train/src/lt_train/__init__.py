@@ -1,0 +1,9 @@
+"""The training loop: optimiser, metrics, checkpoints, loggers.
+
+Importing this package is fast: PyTorch and Lightning Fabric are imported when training starts.
+"""
+
+import lazy_loader
+
+# The public names are those of __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,164 @@
+"""Every "auto" rule, with its reason."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import attrs
+
+from lt_train.config import TrainConfig
+from lt_train.errors import TrainConfigError
+
+REFERENCE_BATCH_SIZE = 16
+"""The batch size that `lr` is meant for."""
+
+AUTO_EPOCHS = 30
+AUTO_STEPS = (500, 100_000)
+AUTO_WARMUP_STEPS = 500
+AUTO_CLIP_NORM = 3.0
+AUTO_WEIGHT_DECAY = 1e-4
+AUTO_VALIDATIONS = 100
+AUTO_VAL_STEPS = 1000
+AUTO_LOG_STEPS = 100
+AUTO_WORKERS = 8
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """A run with nothing left open; numbers only.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Samples of one forward pass over all ranks.
+        accumulation: Forward passes of one step.
+        num_workers: Loader processes of each rank.
+        lr: Peak learning rate, scaled to the batch.
+        weight_decay: Of matrices.
+        warmup_steps: Steps of linear warm-up.
+        clip_norm: Largest norm of the gradient, 0 for no limit.
+        log_every: Steps between training values.
+        val_every: Steps between validations.
+        save_every: Steps between checkpoints.
+    """
+
+    steps: int
+    batch_size: int
+    accumulation: int
+    num_workers: int
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    clip_norm: float
+    log_every: int
+    val_every: int
+    save_every: int
+
+
+def make_plan(config: TrainConfig, *, num_samples: int, world_size: int) -> tuple[Plan, dict[str, str]]:
+    """Resolve all that is "auto".
+
+    Args:
+        config: The user's settings.
+        num_samples: Samples in the training split.
+        world_size: Processes over all nodes.
+
+    Returns:
+        The plan, and for each resolved setting the reason.
+
+    Raises:
+        TrainConfigError: The batch does not divide evenly over the devices.
+    """
+    reasons: dict[str, str] = {}
+    model, loggers = config.model_args, config.logger_args
+    batch_size = config.batch_size
+    if batch_size == "auto":
+        batch_size = max(1, min(REFERENCE_BATCH_SIZE, num_samples) // world_size) * world_size
+        reasons["batch_size"] = f"{REFERENCE_BATCH_SIZE}, at most the {num_samples} samples, a multiple of {world_size}"
+    if batch_size % world_size:
+        raise TrainConfigError(f"batch_size {batch_size} cannot be divided evenly over {world_size} devices")
+    accumulation = config.gradient_accumulation_steps
+    if accumulation == "auto":
+        accumulation = 1
+        reasons["gradient_accumulation_steps"] = "every forward pass is a step"
+    steps = _steps(config, num_samples / (batch_size * accumulation), reasons)
+    return (
+        Plan(
+            steps=steps,
+            batch_size=batch_size,
+            accumulation=accumulation,
+            num_workers=_workers(config, reasons),
+            lr=model.lr * math.sqrt(batch_size * accumulation / REFERENCE_BATCH_SIZE),
+            weight_decay=_weight_decay(config, reasons),
+            warmup_steps=_warmup(config, steps, reasons),
+            clip_norm=_clip_norm(config, reasons),
+            log_every=_log_every(config, steps, reasons),
+            val_every=_val_every(config, steps, num_samples / (batch_size * accumulation), reasons),
+            save_every=config.save_checkpoint_args.save_every_num_steps,
+        ),
+        reasons,
+    )
+
+
+def _steps(config: TrainConfig, steps_per_epoch: float, reasons: dict[str, str]) -> int:
+    if config.epochs is not None:
+        return max(1, round(config.epochs * steps_per_epoch))
+    if config.steps != "auto":
+        return config.steps
+    low, high = AUTO_STEPS
+    reasons["steps"] = f"{AUTO_EPOCHS} epochs of {steps_per_epoch:.1f} steps, from {low} to {high}"
+    return min(high, max(low, math.ceil(AUTO_EPOCHS * steps_per_epoch)))
+
+
+def _weight_decay(config: TrainConfig, reasons: dict[str, str]) -> float:
+    if config.model_args.weight_decay != "auto":
+        return config.model_args.weight_decay
+    frozen = config.model_args.backbone_freeze
+    reasons["model_args.weight_decay"] = "the backbone is frozen" if frozen else "the whole model is trained"
+    return 0.0 if frozen else AUTO_WEIGHT_DECAY
+
+
+def _warmup(config: TrainConfig, steps: int, reasons: dict[str, str]) -> int:
+    """Never more than a tenth of the run, also when set: a short run would otherwise only warm up."""
+    wanted = config.model_args.lr_warmup_steps
+    if wanted == "auto":
+        frozen = config.model_args.backbone_freeze
+        reasons["model_args.lr_warmup_steps"] = (
+            "the backbone is frozen" if frozen else f"{AUTO_WARMUP_STEPS}, a tenth of the run at most"
+        )
+        wanted = 0 if frozen else AUTO_WARMUP_STEPS
+    elif wanted > steps // 10:
+        reasons["model_args.lr_warmup_steps"] = f"{wanted} is more than a tenth of {steps} steps"
+    return min(wanted, steps // 10)
+
+
+def _clip_norm(config: TrainConfig, reasons: dict[str, str]) -> float:
+    if config.model_args.gradient_clip_val != "auto":
+        return config.model_args.gradient_clip_val
+    frozen = config.model_args.backbone_freeze
+    reasons["model_args.gradient_clip_val"] = "the backbone is frozen" if frozen else "the whole model is trained"
+    return 0.0 if frozen else AUTO_CLIP_NORM
+
+
+def _log_every(config: TrainConfig, steps: int, reasons: dict[str, str]) -> int:
+    if config.logger_args.log_every_num_steps != "auto":
+        return config.logger_args.log_every_num_steps
+    reasons["logger_args.log_every_num_steps"] = f"a hundredth of the run, from 1 to {AUTO_LOG_STEPS}"
+    return min(AUTO_LOG_STEPS, max(1, steps // 100))
+
+
+def _val_every(config: TrainConfig, steps: int, steps_per_epoch: float, reasons: dict[str, str]) -> int:
+    if config.logger_args.val_every_num_steps != "auto":
+        return config.logger_args.val_every_num_steps
+    reasons["logger_args.val_every_num_steps"] = (
+        f"one an epoch, at most {AUTO_VAL_STEPS} steps apart, no more than {AUTO_VALIDATIONS} in all"
+    )
+    return max(math.ceil(steps / AUTO_VALIDATIONS), min(AUTO_VAL_STEPS, math.ceil(steps_per_epoch)))
+
+
+def _workers(config: TrainConfig, reasons: dict[str, str]) -> int:
+    if config.num_workers != "auto":
+        return config.num_workers
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    reasons["num_workers"] = f"{usable} processors, {AUTO_WORKERS} at most"
+    return min(AUTO_WORKERS, usable)

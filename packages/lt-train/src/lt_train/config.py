@@ -1,0 +1,147 @@
+"""What can be set about training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+from lt_data import above, at_least, between
+
+Auto = Literal["auto"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelArgs:
+    """Optimisation of the model.
+
+    Attributes:
+        backbone_freeze: Train the head only.
+        head_dropout: Share of features zeroed before the head in training.
+        lr: Peak learning rate at batch size 16, scaled with the square root of batch size / 16.
+        weight_decay: AdamW's decoupled weight decay, not on norms and biases; auto: 1e-4, 0 when frozen.
+        lr_warmup_steps: Steps of linear warm-up; auto: 500, a tenth of the run at most, 0 when frozen.
+        gradient_clip_val: Largest norm of the gradient, 0 for no limit; auto: 3, off when frozen.
+        label_smoothing: Share of the target spread over all classes, in training only.
+    """
+
+    backbone_freeze: bool = False
+    head_dropout: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
+    lr: float = attrs.field(default=3e-4, validator=above(0.0))
+    weight_decay: float | Auto = attrs.field(default="auto", validator=at_least(0.0))
+    lr_warmup_steps: int | Auto = attrs.field(default="auto", validator=at_least(0))
+    gradient_clip_val: float | Auto = attrs.field(default="auto", validator=at_least(0.0))
+    label_smoothing: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
+
+
+@attrs.frozen(kw_only=True)
+class TensorBoardArgs:
+    """TensorBoard event files.
+
+    Attributes:
+        name: Folder below the run folder; empty for none.
+        version: Folder below `name`; empty for none.
+        prefix: Put before every metric's name.
+        sub_dir: Folder below `version`.
+    """
+
+    name: str = ""
+    version: str = ""
+    prefix: str = ""
+    sub_dir: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class JsonlArgs:
+    """`metrics.jsonl`, one JSON object a line."""
+
+
+@attrs.frozen(kw_only=True)
+class LoggerArgs:
+    """What is logged where, and how often.
+
+    Attributes:
+        log_every_num_steps: Steps between training values; auto: a hundredth of the run, 1 to 100.
+        val_every_num_steps: Steps between validations; auto: one an epoch, at most 1000 steps apart, and no more than
+            100 in all. The last step always validates.
+        tensorboard: None turns it off.
+        jsonl: None turns it off.
+    """
+
+    log_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
+    val_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
+    tensorboard: TensorBoardArgs | None = TensorBoardArgs()
+    jsonl: JsonlArgs | None = JsonlArgs()
+
+
+@attrs.frozen(kw_only=True)
+class MetricArgs:
+    """Which metric decides.
+
+    Attributes:
+        watch_metric: Logged name of the metric that makes a model the best; auto: `val_metric/top1_acc_micro`.
+    """
+
+    watch_metric: str = "auto"
+
+
+@attrs.frozen(kw_only=True)
+class SaveCheckpointArgs:
+    """Which files a run leaves.
+
+    Attributes:
+        save_every_num_steps: Steps between checkpoints; the last step always saves one.
+        save_last: Export the model at each checkpoint to `exported_last.pt`.
+        save_best: Export the model to `exported_best.pt` whenever the watched metric improves.
+    """
+
+    save_every_num_steps: int = attrs.field(default=1000, validator=at_least(1))
+    save_last: bool = True
+    save_best: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class TrainConfig:
+    """Everything about training that is neither data nor model.
+
+    Attributes:
+        steps: Optimiser steps; auto depends on the size of the data set.
+        epochs: Instead of `steps`.
+        batch_size: Samples of one forward pass over all devices and nodes; auto: 16, at most the data set.
+        gradient_accumulation_steps: Forward passes of one optimiser step; auto: 1.
+        num_workers: Loader processes of each device; auto: the processors this process may use, 8 at most. Results
+            do not depend on it.
+        devices: As Lightning Fabric takes it.
+        num_nodes: Machines.
+        accelerator: As Lightning Fabric takes it.
+        strategy: As Lightning Fabric takes it.
+        precision: As Lightning Fabric takes it; auto: bf16-mixed where a GPU has it, else 32-true.
+        float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
+        seed: Seed of everything random, at least 0.
+        model_args: Optimisation of the model.
+        logger_args: What is logged where, and how often.
+        metric_args: Which metric decides.
+        save_checkpoint_args: Which files a run leaves.
+        loader_args: Further arguments of the PyTorch DataLoader.
+    """
+
+    steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
+    epochs: float | None = attrs.field(default=None, validator=attrs.validators.optional(above(0.0)))
+    batch_size: int | Auto = attrs.field(default="auto", validator=at_least(1))
+    gradient_accumulation_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
+    num_workers: int | Auto = attrs.field(default="auto", validator=at_least(0))
+    devices: int | str | tuple[int, ...] = "auto"
+    num_nodes: int = attrs.field(default=1, validator=at_least(1))
+    accelerator: str = "auto"
+    strategy: str = "auto"
+    precision: str = "auto"
+    float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
+    seed: int = attrs.field(default=0, validator=at_least(0))
+    model_args: ModelArgs = ModelArgs()
+    logger_args: LoggerArgs = LoggerArgs()
+    metric_args: MetricArgs = MetricArgs()
+    save_checkpoint_args: SaveCheckpointArgs = SaveCheckpointArgs()
+    loader_args: dict[str, Any] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if self.epochs is not None and self.steps != "auto":
+            raise ValueError("give either steps or epochs, not both")

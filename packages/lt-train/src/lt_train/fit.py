@@ -1,0 +1,387 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lt_data import SampleIndex, TaskSpec
+from lt_data.torch import (
+    Augmentation,
+    EvalDataset,
+    StreamSampler,
+    TrainBatch,
+    TrainDataset,
+    eval_loader,
+    finish,
+    train_loader,
+)
+from lt_models import Classifier
+from rich.console import Console
+from torch import nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from lt_train.auto import Plan, make_plan
+from lt_train.checkpoint import restore_checkpoint, save_checkpoint
+from lt_train.config import TrainConfig
+from lt_train.errors import TrainConfigError, TrainingDivergedError
+from lt_train.exported import ExportedModel, save_exported
+from lt_train.loggers.build import Loggers, open_loggers
+from lt_train.optim import lr_at, make_optimizer, set_lr
+from lt_train.progress import RunProgress
+from lt_train.run_folder import RunFolder
+from lt_train.run_log import console_log, file_log
+from lt_train.signals import StopRequest, stop_request
+from lt_train.state import Best, TrainState, improves
+from lt_train.validate import LOSS, WATCHED, validate, watchable
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        best_step: Step of the best validation.
+        best_metrics: Its values by logged name.
+        last_metrics: Values of the last validation.
+        exported_best: File of the best model, None when it was not asked for.
+        exported_last: File of the last model, None when it was not asked for.
+        out: The run folder.
+    """
+
+    best_step: int
+    best_metrics: dict[str, float]
+    last_metrics: dict[str, float]
+    exported_best: Path | None
+    exported_last: Path | None
+    out: Path
+
+
+@attrs.frozen(kw_only=True)
+class TrainData:
+    """What a run learns from.
+
+    Attributes:
+        train: Samples to train on.
+        val: Samples to validate on.
+        augmentation: What training does to its samples.
+    """
+
+    train: SampleIndex
+    val: SampleIndex
+    augmentation: Augmentation
+
+
+def fit(
+    *,
+    out: RunFolder,
+    classifier: Classifier,
+    task: TaskSpec,
+    data: TrainData,
+    config: TrainConfig,
+    arguments: Mapping[str, Any],
+    resume: bool = False,
+) -> TrainResult:
+    """Train a classifier.
+
+    Args:
+        out: Folder of the run; `RunFolder.check` has approved of it.
+        classifier: The model to train, changed in place.
+        task: What it learns; validation follows its preprocessing.
+        data: What it learns from.
+        config: How.
+        arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones.
+        resume: Go on from the checkpoint in `out`.
+
+    Raises:
+        TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
+        ResumeError: The interrupted run had other arguments or data.
+        ImageDecodeError: A file is not a whole image.
+        TrainingDivergedError: The loss is not finite.
+    """
+    fabric = start_fabric(config)
+    plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
+    watched = watched_metric(config, len(task.classes))
+    if fabric.is_global_zero and not resume:
+        out.prepare()
+    fabric.barrier()
+    with ExitStack() as stack:
+        console = Console(stderr=True, quiet=not fabric.is_global_zero)
+        if fabric.is_global_zero:
+            stack.enter_context(console_log(console))
+            stack.enter_context(file_log(out.log))
+        log_arguments(arguments, plan, reasons, data, task)
+        run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments)
+        state = run.restore() if resume else TrainState.fresh(fabric.device)
+        loggers = stack.enter_context(
+            open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
+        )
+        progress = RunProgress(console, first=state.step, total=plan.steps)
+        stop = stack.enter_context(stop_request())
+        stack.enter_context(progress.shown())
+        run.train(state, loggers, progress, stop)
+    return run.result(state)
+
+
+def start_fabric(config: TrainConfig) -> Fabric:
+    """Start this run's processes, or join them."""
+    if config.float32_matmul_precision != "auto":
+        torch.set_float32_matmul_precision(config.float32_matmul_precision)
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    wanted = config.precision if config.precision != "auto" else "bf16-mixed" if has_bf16 else "32-true"
+    try:
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            strategy=config.strategy,
+            devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
+            num_nodes=config.num_nodes,
+            precision=wanted,  # type: ignore[arg-type]  # checked by Fabric itself
+        )
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise TrainConfigError(f"devices, accelerator, strategy or precision: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def watched_metric(config: TrainConfig, num_classes: int) -> str:
+    """The logged name that decides which model is best.
+
+    Raises:
+        TrainConfigError: There is no such metric; lists all.
+    """
+    if config.metric_args.watch_metric == "auto":
+        return WATCHED
+    names = watchable(num_classes)
+    if config.metric_args.watch_metric not in names:
+        raise TrainConfigError(
+            f"metric_args.watch_metric: {config.metric_args.watch_metric!r} is no metric of this task; "
+            f"there are {', '.join(names)}"
+        )
+    return config.metric_args.watch_metric
+
+
+def log_arguments(
+    arguments: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str], data: TrainData, task: TaskSpec
+) -> None:
+    """Open the log with everything that decides the run; the screen gets the short of it."""
+    logger.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
+    logger.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
+    for name, reason in reasons.items():
+        logger.debug("auto: %s: %s", name, reason)
+    logger.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
+    logger.debug("validation, predict and the edge: %s", task.preprocessing)
+    logger.info(
+        "training: %d images, %d for validation, %d classes; %d steps of %d images, learning rate %.2g",
+        len(data.train),
+        len(data.val),
+        len(task.classes),
+        plan.steps,
+        plan.batch_size * plan.accumulation,
+        plan.lr,
+    )
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of torch's generator for one step on one rank."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Run:
+    """One run's parts, wired; `train` is the loop."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        classifier: Classifier,
+        task: TaskSpec,
+        data: TrainData,
+        config: TrainConfig,
+        plan: Plan,
+        out: RunFolder,
+        watched: str,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        self.fabric, self.task, self.data, self.config, self.plan = fabric, task, data, config, plan
+        self.out, self.watched = out, watched
+        self.identity = {
+            **arguments,
+            "train_files": data.train.fingerprint(),
+            "val_files": data.val.fingerprint(),
+            "task_spec": json.loads(task.to_json()),
+            "world_size": fabric.world_size,
+        }
+        self.classifier = classifier
+        if config.model_args.backbone_freeze:
+            classifier.backbone.requires_grad_(False)
+        classifier.to(fabric.device)
+        self.optimizer: Optimizer
+        self.raw_optimizer = make_optimizer(classifier, plan)
+        self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
+        self.pin_memory = fabric.device.type == "cuda"
+        self.val_batches = eval_loader(
+            EvalDataset(data.val, task.preprocessing),
+            batch_size=plan.batch_size // fabric.world_size,
+            num_workers=plan.num_workers,
+            pin_memory=self.pin_memory,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            **config.loader_args,
+        )
+
+    def restore(self) -> TrainState:
+        """Load the checkpoint of the interrupted run."""
+        state = restore_checkpoint(
+            self.out.checkpoint, self.classifier, self.raw_optimizer, self.identity, self.fabric.device
+        )
+        logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
+        return state
+
+    def train(self, state: TrainState, loggers: Loggers, progress: RunProgress, stop: StopRequest) -> None:
+        """Step until the end or until asked to stop; validate, log and save on the way."""
+        plan = self.plan
+        batches = self.batches(first_step=state.step)
+        while state.step < plan.steps:
+            gradient_norm = self.step(state, batches)
+            last = state.step == plan.steps
+            progress.advance(state.step)
+            if last or state.step % plan.log_every == 0:
+                values = self.training_values(state, gradient_norm)
+                loggers.log(state.step, values)
+                progress.report(state.step, values)
+            if last or state.step % plan.val_every == 0:
+                self.validate(state)
+                loggers.log(state.step, state.latest)
+                progress.report(state.step, state.latest, always=True)
+            stopping = self.asked_to_stop(stop)
+            if last or stopping or state.step % plan.save_every == 0:
+                self.save(state)
+            if stopping and not last:
+                logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
+                stop.obey()
+
+    def batches(self, *, first_step: int) -> Iterator[TrainBatch]:
+        """The training batches from a step on; what is in them depends on the seed only."""
+        plan, fabric = self.plan, self.fabric
+        sampler = StreamSampler(
+            num_samples=len(self.data.train),
+            batch_size=plan.batch_size,
+            start=first_step * plan.accumulation,
+            stop=plan.steps * plan.accumulation,
+            seed=self.config.seed,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
+        dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed)
+        loader = train_loader(
+            dataset, sampler, num_workers=plan.num_workers, pin_memory=self.pin_memory, **self.config.loader_args
+        )
+        return iter(loader)
+
+    def step(self, state: TrainState, batches: Iterator[TrainBatch]) -> torch.Tensor:
+        """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
+        self.model.train()
+        if self.config.model_args.backbone_freeze:
+            self.classifier.backbone.eval()
+        # Dropout draws from torch's generator: seeding it by step makes that, too, a function and not a state.
+        torch.manual_seed(step_seed(self.config.seed, state.step, self.fabric.global_rank))
+        set_lr(self.optimizer, lr_at(state.step, self.plan))
+        for part in range(self.plan.accumulation):
+            batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
+            images = finish(batch.images, batch.color_matrix, batch.contrast, self.data.augmentation.preprocessing)
+            with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
+                loss = functional.cross_entropy(
+                    self.model(images), batch.targets, label_smoothing=self.config.model_args.label_smoothing
+                )
+                self.fabric.backward(loss / self.plan.accumulation)
+            state.loss_sum += loss.detach() / self.plan.accumulation
+        limit = self.plan.clip_norm or math.inf
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        state.step += 1
+        state.loss_count += 1
+        assert norm is not None
+        return norm
+
+    def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
+        """Values since the last call, which starts the mean of the loss anew.
+
+        Raises:
+            TrainingDivergedError: The loss is not finite.
+        """
+        mean = self.fabric.all_reduce(state.loss_sum / state.loss_count, reduce_op="mean")
+        assert isinstance(mean, torch.Tensor)
+        loss = mean.item()
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the training loss is {loss} at step {state.step}: lower model_args.lr (now {self.plan.lr:g}); "
+                f"{self.out.checkpoint} holds the last finite state if it exists"
+            )
+        state.loss_sum = torch.zeros_like(state.loss_sum)
+        state.loss_count = 0
+        return {
+            "train_loss": loss,
+            "learning_rate": lr_at(state.step - 1, self.plan),
+            "gradient_norm": gradient_norm.item(),
+        }
+
+    def validate(self, state: TrainState) -> None:
+        """Evaluate, and export the model if it is the best so far."""
+        state.latest = validate(self.fabric, self.classifier, self.val_batches, len(self.task.classes))
+        value = state.latest[self.watched]
+        if improves(value, state.best, lower_is_better=self.watched == LOSS):
+            state.best = Best(state.step, value, state.latest)
+            if self.config.save_checkpoint_args.save_best:
+                self.on_rank_zero(partial(save_exported, self.out.exported_best), state)
+
+    def save(self, state: TrainState) -> None:
+        """Write the checkpoint, and export the model beside it."""
+
+        def write(model: ExportedModel) -> None:
+            save_checkpoint(self.out.checkpoint, model, self.raw_optimizer, state, self.identity)
+            if self.config.save_checkpoint_args.save_last:
+                save_exported(self.out.exported_last, model)
+
+        self.on_rank_zero(write, state)
+
+    def on_rank_zero(self, write: Callable[[ExportedModel], None], state: TrainState) -> None:
+        """Let one process write, and the others wait for it."""
+        if self.fabric.is_global_zero:
+            weights = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
+            write(ExportedModel(self.task, self.classifier.spec, weights, state.latest, state.step))
+        self.fabric.barrier()
+
+    def asked_to_stop(self, stop: StopRequest) -> bool:
+        """Whether any rank was: all must stop at the same step."""
+        if self.fabric.world_size == 1:
+            return stop.signal is not None
+        asked = torch.tensor(float(stop.signal is not None), device=self.fabric.device)
+        total = self.fabric.all_reduce(asked, reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        return bool(total.item())
+
+    def result(self, state: TrainState) -> TrainResult:
+        """What the caller is told."""
+        asked = self.config.save_checkpoint_args
+        best = state.best or Best(state.step, math.nan, state.latest)
+        return TrainResult(
+            best_step=best.step,
+            best_metrics=best.metrics,
+            last_metrics=state.latest,
+            exported_best=self.out.exported_best if asked.save_best else None,
+            exported_last=self.out.exported_last if asked.save_last else None,
+            out=self.out.root,
+        )

@@ -1,0 +1,41 @@
+"""`metrics.jsonl`: one JSON object a line, for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from lt_data import atomic_write
+
+
+class JsonlLogger:
+    """Appends lines such as `{"step": 10, "train_loss": 0.5}`."""
+
+    def __init__(self, path: Path, *, resume_step: int) -> None:
+        _drop_after(path, resume_step)
+        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115  # open for the length of the run
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write one line and hand it to the system, so that it can be read while the run goes on."""
+        self._stream.write(json.dumps({"step": step, **values}) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Remove lines of steps after `step`, which a resumed run will write again, and a half-written last line."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    with atomic_write(path) as stream:
+        stream.write("".join(line + "\n" for line in kept).encode())

@@ -1,0 +1,1 @@
+"""Metrics from integer counts, summed exactly over batches and ranks."""

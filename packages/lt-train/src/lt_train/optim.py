@@ -1,0 +1,33 @@
+"""The optimiser and its learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from lt_models import param_groups
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from lt_train.auto import Plan
+
+
+def make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
+    """AdamW without weight decay on norms and biases; fused where the device has it."""
+    groups = param_groups(model, weight_decay=plan.weight_decay)
+    on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    return AdamW(groups, lr=plan.lr, fused=True if on_gpu and torch.cuda.is_available() else None)
+
+
+def lr_at(step: int, plan: Plan) -> float:
+    """Learning rate of step 0 ≤ step < steps: linear warm-up, then half a cosine to zero. A function, not a state."""
+    if step < plan.warmup_steps:
+        return plan.lr * (step + 1) / plan.warmup_steps
+    progress = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
+    return plan.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Give every parameter group the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

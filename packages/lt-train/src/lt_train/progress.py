@@ -1,0 +1,74 @@
+"""How far a run is: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+logger = logging.getLogger(__name__)
+
+PLAIN_INTERVAL_SECONDS = 10.0
+
+
+class RunProgress:
+    """Shows steps, remaining time and the latest values.
+
+    Attributes:
+        console: Where the live line is drawn.
+    """
+
+    def __init__(self, console: Console, *, first: int, total: int) -> None:
+        self._live = _live_line(console) if console.is_terminal else None
+        self._task = self._live.add_task("training", total=total, completed=first, values="") if self._live else None
+        self._first, self._total = first, total
+        self._began = self._spoke = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw while the block runs."""
+        if self._live is None:
+            yield
+            return
+        with self._live:
+            yield
+
+    def advance(self, done: int) -> None:
+        """Tell that `done` steps are finished."""
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, completed=done)
+
+    def report(self, done: int, values: dict[str, float], *, always: bool = False) -> None:
+        """Show values of step `done`; on a plain output at most every ten seconds unless `always`."""
+        text = "  ".join(f"{name.rpartition('/')[2]} {value:.4g}" for name, value in values.items())
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, values=text)
+            if not always:
+                return
+        now = time.monotonic()
+        if always or done == self._total or now - self._spoke >= PLAIN_INTERVAL_SECONDS:
+            self._spoke = now
+            logger.info("step %d/%d  %s  ETA %s", done, self._total, text, self._remaining(done, now))
+
+    def _remaining(self, done: int, now: float) -> str:
+        pace = (now - self._began) / max(1, done - self._first)
+        minutes, seconds = divmod(round(pace * (self._total - done)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:d}:{minutes:02d}:{seconds:02d}"
+
+
+def _live_line(console: Console) -> Progress:
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+        console=console,
+    )

@@ -1,0 +1,73 @@
+"""The folder of one run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import attrs
+
+from lt_train.errors import ResumeError, RunFolderError
+
+
+@attrs.frozen
+class RunFolder:
+    """Where each file of a run lies.
+
+    Attributes:
+        root: The `out` argument.
+    """
+
+    root: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint, from which an interrupted run goes on."""
+        return self.root / "checkpoints" / "last.ckpt"
+
+    @property
+    def exported_last(self) -> Path:
+        """The model as of the last checkpoint."""
+        return self.root / "exported_models" / "exported_last.pt"
+
+    @property
+    def exported_best(self) -> Path:
+        """The model with the best watched metric."""
+        return self.root / "exported_models" / "exported_best.pt"
+
+    @property
+    def log(self) -> Path:
+        """What was printed."""
+        return self.root / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line."""
+        return self.root / "metrics.jsonl"
+
+    def check(self, *, overwrite: bool, resume: bool) -> None:
+        """Refuse a folder that this run must not use; nothing is created or removed.
+
+        Raises:
+            RunFolderError: The folder exists and is not empty, or is a file.
+            ResumeError: There is no checkpoint to resume from.
+        """
+        if resume and overwrite:
+            raise ResumeError("give either resume_interrupted or overwrite, not both")
+        if resume and not self.checkpoint.is_file():
+            raise ResumeError(f"{self.checkpoint}: there is no checkpoint to resume; start without resume_interrupted")
+        if self.root.exists() and not self.root.is_dir():
+            raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
+        if self.root.is_dir() and any(self.root.iterdir()) and not (overwrite or resume):
+            raise RunFolderError(
+                f"{self.root}: exists and is not empty; choose another `out`, or set overwrite=True to replace the run "
+                "in it, or resume_interrupted=True to go on with it"
+            )
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what an earlier run of ours left in it; other files stay."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in (self.checkpoint.parent, self.exported_best.parent):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.log, self.metrics, *self.root.glob("events.out.tfevents.*")):
+            file.unlink(missing_ok=True)

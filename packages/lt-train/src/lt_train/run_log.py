@@ -1,0 +1,60 @@
+"""Where the packages' log lines go during a run: the screen and `train.log`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+PACKAGES = ("lt_data", "lt_models", "lt_train", "lt_export", "lightly_train")
+
+
+class ConsoleHandler(logging.Handler):
+    """Lines above the progress bar, on the same console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line as it is, without colours of its own."""
+        style = "bold yellow" if record.levelno >= logging.WARNING else None
+        self._console.print(self.format(record), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def console_log(console: Console) -> Iterator[None]:
+    """Show INFO lines of our packages on `console`, unless the program has set up logging itself."""
+    if logging.getLogger().handlers:
+        yield
+        return
+    with _attached(ConsoleHandler(console)):
+        yield
+
+
+@contextmanager
+def file_log(path: Path) -> Iterator[None]:
+    """Append all lines of our packages to `path`, DEBUG ones too, with time and level."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    with _attached(handler):
+        yield
+    handler.close()
+
+
+@contextmanager
+def _attached(handler: logging.Handler) -> Iterator[None]:
+    loggers = [logging.getLogger(package) for package in PACKAGES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
