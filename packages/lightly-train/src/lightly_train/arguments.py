@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import attrs
+
 from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure
 from lt_train import TrainConfig
 
@@ -77,7 +78,9 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     transforms = collect(lambda: structure(raw["transform_args"] or {}, TransformConfig, "transform_args"))
     training = collect(lambda: structure(settings, TrainConfig, ""))
     if plain is not None and plain.classification_task == "multilabel":
-        problems.append(Problem("classification_task", "multilabel needs CSV data, which this version does not read yet"))
+        problems.append(
+            Problem("classification_task", "multilabel needs CSV data, which this version does not read yet")
+        )
     if problems or plain is None or data is None or transforms is None or training is None:
         raise ConfigError(problems)
     return Arguments(

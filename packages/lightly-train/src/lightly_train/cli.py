@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
+
 from lt_data import LtDataError, TransformConfig
 from lt_export import LtExportError
 from lt_models import LtModelsError

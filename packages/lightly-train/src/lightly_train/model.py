@@ -11,10 +11,11 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
+
 from lt_data import ImageDecodeError, ImageLike, TaskSpec, check_selection, load_image, preprocess, select_labels
 from lt_models import Classifier
 from lt_train import load_exported
-from torch import nn
 
 if TYPE_CHECKING:
     from lt_export import OnnxExport

@@ -97,18 +97,19 @@ def train_image_classification(
         ResumeError: There is nothing to resume, or an argument differs; names it.
         TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
     """
-    given = {name: value for name, value in locals().items()}
+    given = dict(locals())
     arguments = read_arguments(given)
     return run(arguments)
 
 
 def run(arguments: Arguments) -> TrainResult:
     """Check, build and train what `arguments` describe."""
+    from rich.console import Console
+
     from lt_data import TaskSpec, build_index, resolve_transforms
     from lt_data.torch import Augmentation
     from lt_train import RunFolder, TrainData, fit
     from lt_train.run_log import console_log
-    from rich.console import Console
 
     folder = RunFolder(Path(arguments.out))
     folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
@@ -171,6 +172,7 @@ def build_classifier(
 ) -> Classifier:
     """The classifier before the first step; its random weights depend on the seed only."""
     import torch
+
     from lt_models import ClassifierSpec, create_classifier
 
     spec = ClassifierSpec(

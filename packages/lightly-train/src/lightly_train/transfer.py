@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+
 from lt_data import Classes
 from lt_models import Classifier
 from lt_train import ExportedModel, ModelFileError

@@ -235,6 +235,6 @@ class TransformConfig:
 
     def __attrs_post_init__(self) -> None:
         if self.normalize != "auto" and not len(self.normalize.mean) == len(self.normalize.std) == self.num_channels:
-            raise ConfigError([Problem("normalize", f"needs one mean and one std for each of {self.num_channels} channels")])
-
-
+            raise ConfigError(
+                [Problem("normalize", f"needs one mean and one std for each of {self.num_channels} channels")]
+            )

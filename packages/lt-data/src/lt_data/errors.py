@@ -88,9 +88,7 @@ def report_problems(title: str, problems: Sequence[Problem]) -> str:
     """All problems below one heading, their places aligned."""
     count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
     width = max((len(problem.where) for problem in problems), default=0)
-    return "\n".join(
-        [f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in problems)]
-    )
+    return "\n".join([f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in problems)])
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

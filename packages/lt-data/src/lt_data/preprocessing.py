@@ -81,7 +81,9 @@ def crop_and_resize(
     return np.stack(bands, axis=2)
 
 
-def _resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation) -> npt.NDArray[np.uint8]:
+def _resize(
+    pixels: npt.NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation
+) -> npt.NDArray[np.uint8]:
     height, width = size
     resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), FILTERS[interpolation])
     return np.asarray(resized)
@@ -93,7 +95,7 @@ def normalize(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[
     std = np.asarray(spec.std, dtype=np.float64)
     scale = (1.0 / (255.0 * std)).astype(np.float32)
     offset = (-mean / std).astype(np.float32)
-    channels_first = image.transpose(2, 0, 1).astype(np.float32, order="C")
+    channels_first: npt.NDArray[np.float32] = image.transpose(2, 0, 1).astype(np.float32, order="C")
     channels_first *= scale[:, np.newaxis, np.newaxis]
     channels_first += offset[:, np.newaxis, np.newaxis]
     return channels_first

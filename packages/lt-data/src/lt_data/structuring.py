@@ -83,18 +83,26 @@ def _converter() -> cattrs.Converter:
     for kind, hook in {bool: _boolean, int: _integer, float: _number, str: _text, Path: _path}.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(lambda cls: cls is Any, lambda value, _: value)
-    converter.register_structure_hook_func(lambda cls: get_origin(cls) is Literal, _literal)
-    converter.register_structure_hook_factory(lambda cls: get_origin(cls) is tuple, _tuple_hook)
-    converter.register_structure_hook_factory(lambda cls: get_origin(cls) in (Union, UnionType), _union_hook)
-    converter.register_structure_hook_factory(attrs.has, _class_hook)
+    converter.register_structure_hook_func(lambda cls: _origin(cls) is Literal, _literal)
+    factories: list[tuple[Callable[[Any], bool], Any]] = [
+        (lambda cls: _origin(cls) is tuple, _tuple_hook),
+        (lambda cls: _origin(cls) in (Union, UnionType), _union_hook),
+        (attrs.has, _class_hook),
+    ]
+    for predicate, factory in factories:
+        converter.register_structure_hook_factory(predicate, factory)
     return converter
+
+
+def _origin(kind: Any) -> Any:
+    return get_origin(kind)
 
 
 def _class_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     """Read an attrs class, with its fields' validators run field by field, so that all are reported."""
     attrs.resolve_types(cls)
-    overrides = {field.name: override(struct_hook=_field_hook(field, converter)) for field in attrs.fields(cls)}
-    read = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]  # cattrs types kwargs as one
+    overrides: dict[str, Any] = {f.name: override(struct_hook=_field_hook(f, converter)) for f in attrs.fields(cls)}
+    read: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, **overrides)
 
     def hook(value: Any, _: Any) -> Any:
         if isinstance(value, cls):

@@ -11,7 +11,7 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
 def between(low: float, high: float) -> Validator:
-    """low ≤ value ≤ high, for every number of a value; text and None pass."""
+    """Low ≤ value ≤ high, for every number of a value; text and None pass."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if any(not low <= number <= high for number in _numbers(value)):
@@ -21,7 +21,7 @@ def between(low: float, high: float) -> Validator:
 
 
 def at_least(low: float) -> Validator:
-    """value ≥ low, for every number of a value; text and None pass."""
+    """Value ≥ low, for every number of a value; text and None pass."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if any(not number >= low for number in _numbers(value)):
@@ -31,7 +31,7 @@ def at_least(low: float) -> Validator:
 
 
 def above(low: float) -> Validator:
-    """value > low, for every number of a value; text and None pass."""
+    """Value > low, for every number of a value; text and None pass."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if any(not number > low for number in _numbers(value)):

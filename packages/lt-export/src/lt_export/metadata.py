@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lt_data import TaskSpec, TaskSpecError
-
 from lt_export.errors import EdgeModelError
 
 TASK_SPEC = "lt_task_spec"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from lt_data import TaskSpec, atomic_write
 
+from lt_data import TaskSpec, atomic_write
 from lt_export.errors import ExportError, MissingPackageError
 
 try:
@@ -60,7 +60,7 @@ class ScoresOf(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Scores of shape (N, classes)."""
-        logits = self.classifier(images).float()
+        logits: torch.Tensor = self.classifier(images).float()
         return logits.softmax(dim=1) if self.multiclass else logits.sigmoid()
 
 
@@ -151,7 +151,9 @@ def _to_proto(
             )
     # The exporter wraps whatever the model's own code raises under tracing.
     except Exception as error:
-        raise ExportError(f"PyTorch cannot export this model at image size {task.preprocessing.image_size}: {error}") from error
+        raise ExportError(
+            f"PyTorch cannot export this model at image size {task.preprocessing.image_size}: {error}"
+        ) from error
     assert program is not None
     return program.model_proto
 

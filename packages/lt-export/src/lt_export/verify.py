@@ -8,9 +8,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
-from lt_data import TaskSpec, preprocess
 from torch import nn
 
+from lt_data import TaskSpec, preprocess
 from lt_export.errors import VerificationError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME
 
@@ -54,7 +54,9 @@ def structured_images(task: TaskSpec, count: int) -> npt.NDArray[np.float32]:
             for band in range(spec.num_channels)
         ]
         image = np.stack(waves, axis=2) * 127.5 + 127.5
-        image[height // 4 : height // 2, width // (i + 2) :] = 255 - image[height // 4 : height // 2, width // (i + 2) :]
+        image[height // 4 : height // 2, width // (i + 2) :] = (
+            255 - image[height // 4 : height // 2, width // (i + 2) :]
+        )
         images.append(preprocess(image.astype(np.uint8), attrs.evolve(spec, resize_scale=1.0)))
     return np.stack(images)
 

@@ -39,12 +39,12 @@ class Source(Protocol):
 
 def source(package: str) -> Source:
     """The module that builds the backbones of `package`, imported on first use."""
-    module: Source = importlib.import_module(f"lt_models.{package}_models")  # type: ignore[assignment]  # a module is one
+    module: Source = importlib.import_module(f"lt_models.{package}_models")
     return module
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Full names of all models that match a shell pattern such as `timm/resnet*`; imports only the packages asked for."""
+    """Full names of the models that match a shell pattern such as `timm/resnet*`; imports only the packages needed."""
     package = pattern.partition("/")[0]
     packages = [known for known in PACKAGES if fnmatch.fnmatch(known, package)] or list(PACKAGES)
     names = (f"{known}/{model}" for known in packages for model in source(known).names())

@@ -21,7 +21,7 @@ def param_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()
         if callable(getattr(module, "no_weight_decay", None))
-        for name in module.no_weight_decay()  # type: ignore[operator]  # checked in the line above
+        for name in module.no_weight_decay()
     }
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     spared = {name for name, parameter in trainable if parameter.ndim <= 1 or name in exempt}

@@ -27,7 +27,7 @@ DEFAULT_CARD: dict[str, Any] = {
 
 
 def names() -> list[str]:
-    """timm's architectures; a tag may follow, as in `resnet18.a1_in1k`."""
+    """Timm's architectures; a tag may follow, as in `resnet18.a1_in1k`."""
     found: list[str] = timm.list_models()
     return found
 
@@ -52,7 +52,8 @@ def build(name: ModelName, spec: ClassifierSpec, *, pretrained: bool) -> Backbon
         raise WeightsError(f"timm publishes no weights for {name.model}; use timm/{name.model}{NOT_PRETRAINED}")
     size = {"img_size": spec.image_size} if card.get("fixed_input_size") else {}
     module = _create(name.model, pretrained=pretrained, in_chans=spec.num_channels, **size)
-    return Backbone(module, int(getattr(module, "head_hidden_size", None) or module.num_features))
+    num_features: int = getattr(module, "head_hidden_size", None) or module.num_features  # type: ignore[assignment]  # untyped
+    return Backbone(module, num_features)
 
 
 def _create(model: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
@@ -79,6 +80,6 @@ def _card(model: str) -> dict[str, Any]:
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise UnknownModelError(f"timm/{model}", [f"timm/{architecture}.{known}" for known in tags[:5]])
-    config = timm.get_pretrained_cfg(model)
+    config: Any = timm.get_pretrained_cfg(model)
     card: dict[str, Any] = config.to_dict() if config else {}
     return {**DEFAULT_CARD, **{key: value for key, value in card.items() if value is not None}}

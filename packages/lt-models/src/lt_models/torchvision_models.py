@@ -18,7 +18,7 @@ UNSUPPORTED = frozenset({"googlenet", "inception_v3", "squeezenet1_0", "squeezen
 
 
 def names() -> list[str]:
-    """torchvision's classification models."""
+    """Torchvision's classification models."""
     return [name for name in torchvision.models.list_models(module=torchvision.models) if name not in UNSUPPORTED]
 
 
@@ -49,11 +49,11 @@ def build(name: ModelName, spec: ClassifierSpec, *, pretrained: bool) -> Backbon
 
 
 def _create(model: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
+    module: nn.Module = torchvision.models.get_model(model, weights=None, **arguments)
     if not pretrained:
-        return torchvision.models.get_model(model, weights=None, **arguments)
+        return module
     weights = torchvision.models.get_model_weights(model).DEFAULT
     cache = os.environ.get("LIGHTLY_TRAIN_MODEL_CACHE_DIR")
-    module = torchvision.models.get_model(model, weights=None, **arguments)
     try:
         state = hub.load_state_dict_from_url(
             weights.url, model_dir=cache, map_location="cpu", check_hash=True, weights_only=True

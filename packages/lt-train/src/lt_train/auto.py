@@ -70,7 +70,7 @@ def make_plan(config: TrainConfig, *, num_samples: int, world_size: int) -> tupl
         TrainConfigError: The batch does not divide evenly over the devices.
     """
     reasons: dict[str, str] = {}
-    model, loggers = config.model_args, config.logger_args
+    model = config.model_args
     batch_size = config.batch_size
     if batch_size == "auto":
         batch_size = max(1, min(REFERENCE_BATCH_SIZE, num_samples) // world_size) * world_size

@@ -77,7 +77,9 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     ]
     if differing:
         raise ResumeError(
-            "\n".join([f"{path}: belongs to a run with other arguments; give the same ones, or a new `out`:", *differing])
+            "\n".join(
+                [f"{path}: belongs to a run with other arguments; give the same ones, or a new `out`:", *differing]
+            )
         )
 
 

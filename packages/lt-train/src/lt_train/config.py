@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import attrs
+
 from lt_data import above, at_least, between
 
 Auto = Literal["auto"]

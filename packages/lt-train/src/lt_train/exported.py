@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import torch
+
 from lt_data import TaskSpec, structure
 from lt_models import Classifier, ClassifierSpec, create_classifier
-
 from lt_train.errors import ModelFileError
 from lt_train.torchfile import read_torch_file, write_torch_file
 

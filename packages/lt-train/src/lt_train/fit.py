@@ -15,6 +15,10 @@ import attrs
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from rich.console import Console
+from torch.nn import functional
+from torch.optim import Optimizer
+
 from lt_data import SampleIndex, TaskSpec
 from lt_data.torch import (
     Augmentation,
@@ -27,11 +31,6 @@ from lt_data.torch import (
     train_loader,
 )
 from lt_models import Classifier
-from rich.console import Console
-from torch import nn
-from torch.nn import functional
-from torch.optim import Optimizer
-
 from lt_train.auto import Plan, make_plan
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
 from lt_train.config import TrainConfig

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from lt_models import param_groups
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from lt_models import param_groups
 from lt_train.auto import Plan
 
 

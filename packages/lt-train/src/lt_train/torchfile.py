@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lt_data import atomic_write
 
+from lt_data import atomic_write
 from lt_train.errors import ModelFileError
 
 

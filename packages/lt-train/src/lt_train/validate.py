@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from lt_train.metrics.multiclass import MulticlassCounts, metric_names
+
+Number = TypeVar("Number", bound=np.generic)
 
 WATCHED = "val_metric/top1_acc_micro"
 LOSS = "val_loss"
@@ -52,10 +55,10 @@ def validate(
     return {LOSS: float(loss) / max(1.0, float(total)), **metrics}
 
 
-def _sum_over_ranks(fabric: Fabric, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _sum_over_ranks(fabric: Fabric, array: npt.NDArray[Number]) -> npt.NDArray[Number]:
     if fabric.world_size == 1:
         return array
     total = fabric.all_reduce(torch.from_numpy(array).to(fabric.device), reduce_op="sum")
     assert isinstance(total, torch.Tensor)
-    summed: npt.NDArray[np.generic] = total.cpu().numpy()
+    summed: npt.NDArray[Number] = total.cpu().numpy()
     return summed

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
 from lt_data.images.formats import MAX_PIXELS, PILLOW_FORMATS
@@ -72,7 +72,7 @@ def _from_stream(stream: BinaryIO, num_channels: int, path: Path | str) -> npt.N
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(stream, formats=PILLOW_FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         kinds = ", ".join(PILLOW_FORMATS)
         raise ImageDecodeError(f"{path}: is none of the image formats {kinds}", path=path) from error
     except (Image.DecompressionBombError, ValueError, OSError, SyntaxError, EOFError) as error:

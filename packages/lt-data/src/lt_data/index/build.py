@@ -69,7 +69,9 @@ def _names_of(train: Path, config: DataConfig) -> dict[int, str]:
     if unknown:
         raise ConfigError([Problem("data.ignore_classes", f"{entry!r} is not a class of {train}") for entry in unknown])
     if len(config.kept_classes(names)) < 2:
-        raise DatasetError([Problem(str(train), f"at least two class folders are needed, found {list(names.values())}")])
+        raise DatasetError(
+            [Problem(str(train), f"at least two class folders are needed, found {list(names.values())}")]
+        )
     logger.info("classes: taken from %s, %s", train, ", ".join(f"{i}: {name}" for i, name in names.items()))
     return names
 

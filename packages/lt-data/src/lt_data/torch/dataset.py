@@ -35,7 +35,7 @@ class TrainBatch(NamedTuple):
 
 @attrs.frozen
 class TrainDataset(Dataset[TrainBatch]):
-    """Augmented samples, each a pure function of (seed, epoch, index).
+    """Augmented samples, each a pure function of (seed, epoch, sample).
 
     Attributes:
         samples: What to read.
@@ -51,19 +51,19 @@ class TrainDataset(Dataset[TrainBatch]):
         return len(self.samples)
 
     def __getitem__(self, key: SampleKey) -> TrainBatch:
-        """The sample `key.index` as epoch `key.epoch` sees it.
+        """The sample `key.sample` as epoch `key.epoch` sees it.
 
         Raises:
             ImageDecodeError: The file is not a whole image.
         """
         # The 1 keeps this stream apart from sample_order's, which is seeded with (seed, epoch).
-        rng = np.random.default_rng((self.seed, key.epoch, key.index, 1))
-        image = load_image(self.samples.path(key.index), self.augmentation.preprocessing.num_channels)
+        rng = np.random.default_rng((self.seed, key.epoch, key.sample, 1))
+        image = load_image(self.samples.path(key.sample), self.augmentation.preprocessing.num_channels)
         pixels = np.ascontiguousarray(self.augmentation.geometry(image, rng).transpose(2, 0, 1))
         color = self.augmentation.color(rng)
         return TrainBatch(
             torch.from_numpy(pixels),
-            torch.tensor(int(self.samples.labels[key.index])),
+            torch.tensor(int(self.samples.labels[key.sample])),
             torch.from_numpy(color.matrix),
             torch.tensor(color.contrast, dtype=torch.float32),
         )

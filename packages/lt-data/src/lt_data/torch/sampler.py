@@ -15,7 +15,7 @@ class SampleKey(NamedTuple):
     """One draw of one sample: its augmentation depends on this and the seed, on nothing else."""
 
     epoch: int
-    index: int
+    sample: int
 
 
 def sample_order(num_samples: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from lt_data import ImageLike, Prediction, TaskSpec, check_selection, load_image, preprocess, select_labels
 
+from lt_data import ImageLike, Prediction, TaskSpec, check_selection, load_image, preprocess, select_labels
 from lt_export.errors import EdgeModelError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
 from lt_export.runtime.onnx_session import open_session
@@ -53,9 +53,7 @@ class EdgeClassifier:
         """
         return self.predict_batch([image], topk=topk, threshold=threshold)[0]
 
-    def predict_batch(
-        self, images: Sequence[ImageLike], *, topk: int = 1, threshold: float = 0.5
-    ) -> list[Prediction]:
+    def predict_batch(self, images: Sequence[ImageLike], *, topk: int = 1, threshold: float = 0.5) -> list[Prediction]:
         """Classify several images at once; arguments and errors as for `predict`."""
         check_selection(self.task, topk=topk, threshold=threshold)
         scores = self.scores(images)

@@ -1,0 +1,173 @@
+"""What one can do here: `python3 tools/dev.py SESSION`, or `nox -s SESSION`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = ROOT / "constraints.txt"
+PACKAGES = ("lt-data", "lt-models", "lt-train", "lt-export", "lightly-train")
+PACKAGE_FOLDERS = tuple(f"packages/{package}" for package in PACKAGES)
+GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "layers"]
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install at the versions of constraints.txt; folders of ours are installed editable."""
+    arguments: list[str] = []
+    for requirement in requirements:
+        arguments += ["--editable", requirement] if requirement.startswith("packages/") else [requirement]
+    session.install("--constraint", str(CONSTRAINTS), *arguments)
+
+
+@nox.session(tags=["check"])
+def lint(session: nox.Session) -> None:
+    """Style, formatting, and constraints.txt up to date with the packages."""
+    install(session, *GROUPS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    fresh = Path(session.create_tmp()) / "constraints.txt"
+    shutil.copy(CONSTRAINTS, fresh)
+    compile_constraints(session, fresh)
+    if fresh.read_text() != CONSTRAINTS.read_text():
+        session.error("constraints.txt is not what the packages declare; run `python3 tools/dev.py constraints`")
+
+
+@nox.session(tags=["check"])
+def types(session: nox.Session) -> None:
+    """Mypy, strict, over all packages at once."""
+    install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, *GROUPS["types"], *GROUPS["digits"], "nox")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(tags=["check"])
+def layers(session: nox.Session) -> None:
+    """The arrows between packages."""
+    install(session, *PACKAGE_FOLDERS, *GROUPS["layers"])
+    session.run("lint-imports")
+
+
+@nox.session(name="tests-lt-data", tags=["test"], reuse_venv=False)
+def tests_lt_data(session: nox.Session) -> None:
+    """lt-data alone: first without PyTorch, then with its extra."""
+    install(session, "packages/lt-data", *GROUPS["tests"])
+    session.run("pytest", "packages/lt-data/tests", "--ignore=packages/lt-data/tests/torch", *session.posargs)
+    install(session, "packages/lt-data[torch]")
+    session.run("pytest", "packages/lt-data/tests/torch", *session.posargs)
+
+
+@nox.session(name="tests-lt-models", tags=["test"])
+def tests_lt_models(session: nox.Session) -> None:
+    """lt-models alone."""
+    install(session, "packages/lt-models", *GROUPS["tests"])
+    session.run("pytest", "packages/lt-models/tests", *session.posargs)
+
+
+@nox.session(name="tests-lt-train", tags=["test"])
+def tests_lt_train(session: nox.Session) -> None:
+    """lt-train with the packages below it."""
+    install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
+    session.run("pytest", "packages/lt-train/tests", *session.posargs)
+
+
+@nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
+def tests_lt_export(session: nox.Session) -> None:
+    """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
+    runtime, export = "packages/lt-export/tests/runtime", "packages/lt-export/tests/export"
+    install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"])
+    session.run("pytest", runtime, *session.posargs)
+    install(session, "packages/lt-export[onnx]")
+    session.run("pytest", export, *session.posargs)
+
+
+@nox.session(name="tests-lightly-train", tags=["test"])
+def tests_lightly_train(session: nox.Session) -> None:
+    """The facade with everything that its extras bring."""
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"])
+    session.run("pytest", "packages/lightly-train/tests", *session.posargs)
+
+
+@nox.session(tags=["test"])
+def tests(session: nox.Session) -> None:
+    """What holds across packages: the main path, scores alike everywhere, resuming, start-up, wheels."""
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
+    session.run("pytest", "tests", *session.posargs)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """The main job on real input: handwritten digits, trained, exported, and run without PyTorch."""
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[onnx]", *GROUPS["digits"])
+    edge = edge_environment(session)
+    session.run("python", "examples/quickstart.py", "--edge-python", str(edge), *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Five wheels, installed outside the repository and used."""
+    wheels = ROOT / "dist"
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.run("uv", "build", "--all-packages", "--wheel", "--out-dir", str(wheels), external=True)
+    session.install(
+        "--constraint", str(CONSTRAINTS), "--find-links", str(wheels), *[str(w) for w in wheels.glob("*.whl")]
+    )
+    session.chdir(session.create_tmp())
+    session.run("python", "-c", "import lightly_train, lt_export; print(lightly_train.list_models('timm/resnet1*'))")
+    session.run("lightly-train", "--help")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; warnings are errors."""
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["docs"])
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew; with `-- --upgrade` to the newest versions."""
+    compile_constraints(session, CONSTRAINTS, *session.posargs)
+
+
+def compile_constraints(session: nox.Session, out: Path, *extra: str) -> None:
+    """Resolve all packages, extras and tools for every supported Python."""
+    session.run(
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version=3.10",
+        "--all-extras",
+        "--no-header",
+        "--no-annotate",
+        "--no-emit-index-url",
+        f"--output-file={out}",
+        *extra,
+        *(f"--no-emit-package={package}" for package in PACKAGES),
+        *(f"packages/{package}/pyproject.toml" for package in PACKAGES),
+        *(f"--group=pyproject.toml:{name}" for name in GROUPS),
+        "tools/requirements.txt",
+        external=True,
+        silent=True,
+    )
+
+
+def edge_environment(session: nox.Session) -> Path:
+    """An environment with `lt-export[onnxruntime]` and nothing else; returns its Python."""
+    folder = Path(session.create_tmp()) / "edge"
+    session.run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder), external=True)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    session.run(
+        *("uv", "pip", "install", "--quiet", "--python", str(python), "--constraint", str(CONSTRAINTS)),
+        *("packages/lt-data", "packages/lt-export[onnxruntime]"),
+        external=True,
+    )
+    return python

@@ -1,0 +1,69 @@
+"""Every error that a user of lightly-train may want to catch, from the package that raises it.
+
+LtDataError               lt-data: arguments, folders, images
+├── ConfigError           arguments are wrong; `problems` lists all
+├── DatasetError          folders differ from their description
+├── ImageDecodeError      a file is not an image that can be read
+├── PredictionArgumentError  `topk` or `threshold` does not fit the task
+└── TaskSpecError         a stored task description cannot be understood
+LtModelsError             lt-models: names, weights
+├── ModelConfigError      the model cannot be built that way
+├── UnknownModelError     no model has that name
+└── WeightsError          pretrained weights cannot be had
+LtTrainError              lt-train: runs and model files
+├── ModelFileError        a file is no model of ours, or is damaged
+├── ResumeError           nothing to resume, or the run is not the same
+├── RunFolderError        `out` is in use
+├── TrainConfigError      settings fit no run of this data
+└── TrainingDivergedError the loss is not finite
+LtExportError             lt-export: ONNX files
+├── EdgeModelError        a file is no exported model
+├── ExportError           the model could not be exported
+│   └── VerificationError it answers differently once exported
+└── MissingPackageError   an extra is not installed
+"""
+
+from __future__ import annotations
+
+from lt_data import (
+    ConfigError,
+    DatasetError,
+    ImageDecodeError,
+    LtDataError,
+    PredictionArgumentError,
+    TaskSpecError,
+)
+from lt_export import EdgeModelError, ExportError, LtExportError, MissingPackageError, VerificationError
+from lt_models import LtModelsError, ModelConfigError, UnknownModelError, WeightsError
+from lt_train import (
+    LtTrainError,
+    ModelFileError,
+    ResumeError,
+    RunFolderError,
+    TrainConfigError,
+    TrainingDivergedError,
+)
+
+__all__ = [
+    "ConfigError",
+    "DatasetError",
+    "EdgeModelError",
+    "ExportError",
+    "ImageDecodeError",
+    "LtDataError",
+    "LtExportError",
+    "LtModelsError",
+    "LtTrainError",
+    "MissingPackageError",
+    "ModelConfigError",
+    "ModelFileError",
+    "PredictionArgumentError",
+    "ResumeError",
+    "RunFolderError",
+    "TaskSpecError",
+    "TrainConfigError",
+    "TrainingDivergedError",
+    "UnknownModelError",
+    "VerificationError",
+    "WeightsError",
+]
