@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import Any
 
 import torchvision
@@ -58,11 +59,11 @@ def _create(model: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
         state = hub.load_state_dict_from_url(
             weights.url, model_dir=cache, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError) as error:
+        module.load_state_dict(state)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"cannot get the weights of torchvision/{model} ({weights.url}): {error}\n"
             "Without a network, put that file into the folder named by LIGHTLY_TRAIN_MODEL_CACHE_DIR, or train from "
             f"random weights with torchvision/{model}{NOT_PRETRAINED}"
         ) from error
-    module.load_state_dict(state)
     return module

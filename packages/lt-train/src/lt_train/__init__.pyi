@@ -14,7 +14,7 @@ from .errors import TrainingDivergedError as TrainingDivergedError
 from .exported import ExportedModel as ExportedModel
 from .exported import load_exported as load_exported
 from .exported import save_exported as save_exported
-from .fit import TrainData as TrainData
-from .fit import TrainResult as TrainResult
-from .fit import fit as fit
+from .run import TrainData as TrainData
+from .run import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder
+from .training import fit as fit

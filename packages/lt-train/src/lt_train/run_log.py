@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+logger = logging.getLogger(__name__)
+
 PACKAGES = ("lt_data", "lt_models", "lt_train", "lt_export", "lightly_train")
 
 
@@ -37,12 +39,18 @@ def console_log(console: Console) -> Iterator[None]:
 
 @contextmanager
 def file_log(path: Path) -> Iterator[None]:
-    """Append all lines of our packages to `path`, DEBUG ones too, with time and level."""
+    """Append all lines of our packages to `path`, with time and level, and what ended the run early."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-    with _attached(handler):
-        yield
-    handler.close()
+    try:
+        with _attached(handler):
+            try:
+                yield
+            except Exception:
+                logger.debug("the run ended early", exc_info=True)
+                raise
+    finally:
+        handler.close()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import stat
 import urllib.error
 import urllib.parse
 import urllib.request
-import warnings
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -69,9 +68,7 @@ def _from_file(path: Path, num_channels: int) -> npt.NDArray[np.uint8]:
 
 def _from_stream(stream: BinaryIO, num_channels: int, path: Path | str) -> npt.NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(stream, formats=PILLOW_FORMATS)
+        image = Image.open(stream, formats=PILLOW_FORMATS)
     except UnidentifiedImageError as error:
         kinds = ", ".join(PILLOW_FORMATS)
         raise ImageDecodeError(f"{path}: is none of the image formats {kinds}", path=path) from error

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""One run: its parts, and the loop over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import attrs
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
 from torch.nn import functional
 from torch.optim import Optimizer
 
@@ -31,19 +29,18 @@ from lt_data.torch import (
     train_loader,
 )
 from lt_models import Classifier
-from lt_train.auto import Plan, make_plan
+from lt_train.auto import Plan
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
 from lt_train.config import TrainConfig
-from lt_train.errors import TrainConfigError, TrainingDivergedError
+from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel, save_exported
-from lt_train.loggers.build import Loggers, open_loggers
+from lt_train.loggers.build import Loggers
 from lt_train.optim import lr_at, make_optimizer, set_lr
 from lt_train.progress import RunProgress
 from lt_train.run_folder import RunFolder
-from lt_train.run_log import console_log, file_log
-from lt_train.signals import StopRequest, stop_request
+from lt_train.signals import StopRequest
 from lt_train.state import Best, TrainState, improves
-from lt_train.validate import LOSS, WATCHED, validate, watchable
+from lt_train.validate import LOSS, validate
 
 logger = logging.getLogger(__name__)
 
@@ -82,115 +79,6 @@ class TrainData:
     train: SampleIndex
     val: SampleIndex
     augmentation: Augmentation
-
-
-def fit(
-    *,
-    out: RunFolder,
-    classifier: Classifier,
-    task: TaskSpec,
-    data: TrainData,
-    config: TrainConfig,
-    arguments: Mapping[str, Any],
-    resume: bool = False,
-) -> TrainResult:
-    """Train a classifier.
-
-    Args:
-        out: Folder of the run; `RunFolder.check` has approved of it.
-        classifier: The model to train, changed in place.
-        task: What it learns; validation follows its preprocessing.
-        data: What it learns from.
-        config: How.
-        arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones.
-        resume: Go on from the checkpoint in `out`.
-
-    Raises:
-        TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
-        ResumeError: The interrupted run had other arguments or data.
-        ImageDecodeError: A file is not a whole image.
-        TrainingDivergedError: The loss is not finite.
-    """
-    fabric = start_fabric(config)
-    plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
-    watched = watched_metric(config, len(task.classes))
-    if fabric.is_global_zero and not resume:
-        out.prepare()
-    fabric.barrier()
-    with ExitStack() as stack:
-        console = Console(stderr=True, quiet=not fabric.is_global_zero)
-        if fabric.is_global_zero:
-            stack.enter_context(console_log(console))
-            stack.enter_context(file_log(out.log))
-        log_arguments(arguments, plan, reasons, data, task)
-        run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments)
-        state = run.restore() if resume else TrainState.fresh(fabric.device)
-        loggers = stack.enter_context(
-            open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
-        )
-        progress = RunProgress(console, first=state.step, total=plan.steps)
-        stop = stack.enter_context(stop_request())
-        stack.enter_context(progress.shown())
-        run.train(state, loggers, progress, stop)
-    return run.result(state)
-
-
-def start_fabric(config: TrainConfig) -> Fabric:
-    """Start this run's processes, or join them."""
-    if config.float32_matmul_precision != "auto":
-        torch.set_float32_matmul_precision(config.float32_matmul_precision)
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    wanted = config.precision if config.precision != "auto" else "bf16-mixed" if has_bf16 else "32-true"
-    try:
-        fabric = Fabric(
-            accelerator=config.accelerator,
-            strategy=config.strategy,
-            devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
-            num_nodes=config.num_nodes,
-            precision=wanted,  # type: ignore[arg-type]  # checked by Fabric itself
-        )
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise TrainConfigError(f"devices, accelerator, strategy or precision: {error}") from error
-    fabric.launch()
-    return fabric
-
-
-def watched_metric(config: TrainConfig, num_classes: int) -> str:
-    """The logged name that decides which model is best.
-
-    Raises:
-        TrainConfigError: There is no such metric; lists all.
-    """
-    if config.metric_args.watch_metric == "auto":
-        return WATCHED
-    names = watchable(num_classes)
-    if config.metric_args.watch_metric not in names:
-        raise TrainConfigError(
-            f"metric_args.watch_metric: {config.metric_args.watch_metric!r} is no metric of this task; "
-            f"there are {', '.join(names)}"
-        )
-    return config.metric_args.watch_metric
-
-
-def log_arguments(
-    arguments: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str], data: TrainData, task: TaskSpec
-) -> None:
-    """Open the log with everything that decides the run; the screen gets the short of it."""
-    logger.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
-    logger.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
-    for name, reason in reasons.items():
-        logger.debug("auto: %s: %s", name, reason)
-    logger.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
-    logger.debug("validation, predict and the edge: %s", task.preprocessing)
-    logger.info(
-        "training: %d images, %d for validation, %d classes; %d steps of %d images, learning rate %.2g",
-        len(data.train),
-        len(data.val),
-        len(task.classes),
-        plan.steps,
-        plan.batch_size * plan.accumulation,
-        plan.lr,
-    )
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

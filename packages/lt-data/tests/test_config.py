@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_data import ConfigError, DataConfig, TransformConfig, load_data_config, structure
+
+VALID = {"train": "data/train", "val": "data/val", "classes": {0: "cat", 1: "car", 2: "dog"}}
+
+
+def problems_of(data: object) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        load_data_config(data)
+    return {problem.where: problem.what for problem in caught.value.problems}
+
+
+def test_the_dict_of_the_reference_page_is_understood():
+    config = load_data_config({**VALID, "ignore_classes": [0]})
+    assert config.train == Path("data/train")
+    assert config.classes is not None
+    assert config.kept_classes(config.classes) == {1: "car", 2: "dog"}
+
+
+def test_an_unknown_key_is_named_by_its_full_path_with_the_nearest_valid_one():
+    assert problems_of({**VALID, "csv_image_colum": "x"}) == {
+        "data.csv_image_colum": "unknown key; did you mean `csv_image_column`?"
+    }
+
+
+def test_a_key_like_no_other_is_answered_with_all_valid_ones():
+    message = problems_of({**VALID, "zzzzzz": 1})["data.zzzzzz"]
+    assert "train" in message
+    assert "ignore_classes" in message
+
+
+def test_all_problems_are_reported_at_once_each_with_its_path():
+    found = problems_of({"val": 3, "classes": {0: "dog", "x": "cat", 2: "dog"}, "label_delimeter": ";"})
+    assert set(found) == {"data.val", "data.classes['x']", "data.classes[2]", "data.label_delimeter"}
+    assert found["data.classes[2]"] == 'class name "dog" is used twice (IDs 0 and 2)'
+
+
+def test_missing_splits_are_named():
+    assert set(problems_of({"classes": {0: "a", 1: "b"}})) == {"data.train", "data.val"}
+
+
+def test_class_ids_may_be_text_as_in_json_and_classes_a_list():
+    assert load_data_config({**VALID, "classes": {"0": "cat", "7": "dog"}}).classes == {0: "cat", 7: "dog"}
+    assert load_data_config({**VALID, "classes": ["cat", "dog"]}).classes == {0: "cat", 1: "dog"}
+
+
+def test_classes_may_be_ignored_by_name_or_id_but_must_exist():
+    config = load_data_config({**VALID, "ignore_classes": {"dog"}})
+    assert config.classes is not None
+    assert config.kept_classes(config.classes) == {0: "cat", 1: "car"}
+    assert "data.ignore_classes" in problems_of({**VALID, "ignore_classes": [9]})
+
+
+def test_fewer_than_two_classes_are_refused():
+    assert "at least two" in problems_of({**VALID, "ignore_classes": [0, 1]})["data.classes"]
+
+
+def test_paths_in_a_yaml_file_are_relative_to_the_file(tmp_path):
+    file = tmp_path / "data.yaml"
+    file.write_text("\ufefftrain: images/train\nval: /abs/val\nclasses: {0: Käse, 1: dog}\n", encoding="utf-8")
+    config = load_data_config(file)
+    assert config.train == tmp_path / "images/train"
+    assert config.val == Path("/abs/val")
+    assert config.classes == {0: "Käse", 1: "dog"}
+
+
+def test_a_yaml_file_is_as_strict_as_a_dict(tmp_path):
+    file = tmp_path / "data.yaml"
+    file.write_text("train: a\nval: b\nclases: {0: a}\n")
+    assert problems_of(file) == {"data.clases": "unknown key; did you mean `classes`?"}
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "!!python/object/apply:os.system ['true']", "\x00"])
+def test_a_file_that_is_no_yaml_mapping_is_refused_and_not_executed(tmp_path, content):
+    file = tmp_path / "data.yaml"
+    file.write_text(content)
+    assert "data.yaml" in problems_of(file)["data"]
+
+
+def test_a_missing_yaml_file_is_named(tmp_path):
+    assert "nowhere.yaml" in problems_of(tmp_path / "nowhere.yaml")["data"]
+
+
+def test_wrong_transform_values_are_all_reported():
+    raw = {
+        "image_size": [32],
+        "random_crop": {"min_scale": 2, "max_scal": 1},
+        "color_jitter": {"hue": 3, "strength": "x"},
+        "val": {"resize_scale": 0.5},
+        "normalize": 3,
+    }
+    with pytest.raises(ConfigError) as caught:
+        structure(raw, TransformConfig, "transform_args")
+    assert {problem.where for problem in caught.value.problems} == {
+        "transform_args.image_size",
+        "transform_args.random_crop.min_scale",
+        "transform_args.random_crop.max_scal",
+        "transform_args.color_jitter.hue",
+        "transform_args.color_jitter.strength",
+        "transform_args.val.resize_scale",
+        "transform_args.normalize",
+    }
+
+
+def test_none_turns_a_transform_off_and_a_partial_dict_keeps_the_other_defaults():
+    config = structure({"random_flip": None, "random_crop": {"min_scale": 0.5}}, TransformConfig, "")
+    assert config.random_flip is None
+    assert config.random_crop is not None
+    assert (config.random_crop.min_scale, config.random_crop.max_scale) == (0.5, 1.0)
+
+
+def test_normalisation_must_fit_the_number_of_channels():
+    with pytest.raises(ConfigError, match="4 channels"):
+        structure({"num_channels": 4, "normalize": {"mean": [0.5], "std": [0.5]}}, TransformConfig, "transform_args")
+
+
+def test_truth_values_are_not_numbers_and_text_is_not_parsed():
+    for wrong in ({"num_channels": True}, {"num_channels": "3"}, {"val": {"resize_scale": float("nan")}}):
+        with pytest.raises(ConfigError):
+            structure(wrong, TransformConfig, "")
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from(["train", "val", "classes", "ignore_classes", "oops"]), plain))
+def test_any_dict_gives_a_config_or_a_config_error(raw):
+    try:
+        assert isinstance(load_data_config(raw), DataConfig)
+    except ConfigError as error:
+        assert error.problems

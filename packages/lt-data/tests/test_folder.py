@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from lt_data import ConfigError, DatasetError, build_index, load_data_config
+
+
+def index_of(train, val, **more):
+    return build_index(load_data_config({"train": train, "val": val, **more}))
+
+
+def problems_of(train, val, **more) -> dict[str, str]:
+    with pytest.raises(DatasetError) as caught:
+        index_of(train, val, **more)
+    return {problem.where: problem.what for problem in caught.value.problems}
+
+
+def test_every_image_gets_the_class_of_its_folder(make_folder):
+    train, val = make_folder("train", cat=3, dog=2), make_folder("val", cat=1, dog=1)
+    index = index_of(train, val, classes={5: "dog", 2: "cat"})
+    assert index.classes.as_dict() == {5: "dog", 2: "cat"}
+    found = {index.train.path(i).relative_to(train).as_posix(): int(index.train.labels[i]) for i in range(5)}
+    assert found == {"dog/0.png": 0, "dog/1.png": 0, "cat/0.png": 1, "cat/1.png": 1, "cat/2.png": 1}
+    assert len(index.val) == 2
+
+
+def test_classes_left_out_come_from_the_training_folder_in_natural_order(make_folder):
+    train, val = make_folder("train", c10=1, c2=1, c1=1), make_folder("val", c2=1)
+    assert index_of(train, val).classes.as_dict() == {0: "c1", 1: "c2", 2: "c10"}
+
+
+def test_ignored_classes_take_no_part_and_the_others_keep_their_ids(make_folder):
+    train, val = make_folder("train", cat=1, car=1, dog=1), make_folder("val", cat=1, car=1, dog=1)
+    index = index_of(train, val, classes={0: "cat", 1: "car", 2: "dog"}, ignore_classes=[0])
+    assert index.classes.as_dict() == {1: "car", 2: "dog"}
+    assert [index.train.path(i).parent.name for i in range(len(index.train))] == ["car", "dog"]
+
+
+def test_unknown_ignored_names_are_refused_when_classes_come_from_the_folder(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    with pytest.raises(ConfigError, match="bird"):
+        index_of(train, val, ignore_classes=["bird"])
+
+
+def test_missing_folders_are_named(tmp_path):
+    found = problems_of(tmp_path / "a", tmp_path / "b", classes=["x", "y"])
+    assert set(found) == {"data.train", "data.val"}
+    assert str(tmp_path / "a") in found["data.train"]
+
+
+def test_a_folder_that_is_no_class_and_a_class_without_folder_are_errors_with_the_nearest_name(make_folder):
+    train, val = make_folder("train", cat=1, dogs=1), make_folder("val", cat=1, bird=1)
+    found = problems_of(train, val, classes=["cat", "dog"])
+    assert "did you mean `dog`?" in found[str(train / "dogs")]
+    assert "there is `dogs`" in found[str(train / "dog")]
+    assert "not in `classes`" in found[str(val / "bird")]
+
+
+def test_validation_may_lack_a_class_and_the_log_names_it(make_folder, caplog):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    with caplog.at_level(logging.INFO):
+        index_of(train, val)
+    assert "val: no image of dog" in caplog.text
+
+
+def test_a_training_class_without_an_image_is_an_error(make_folder):
+    train, val = make_folder("train", cat=1, dog=0), make_folder("val", cat=1)
+    assert set(problems_of(train, val)) == {str(train / "dog")}
+
+
+def test_folders_without_any_image_are_an_error(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=0, dog=0)
+    (val / "cat" / "notes.txt").write_text("x")
+    assert problems_of(train, val) == {str(val): "no image found in the class folders"}
+
+
+def test_files_of_other_kinds_are_counted_in_the_log_not_dropped_in_silence(make_folder, caplog):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    (train / "cat" / "Thumbs.db").write_text("x")
+    (train / "cat" / ".DS_Store").write_text("x")
+    with caplog.at_level(logging.INFO):
+        assert len(index_of(train, val).train) == 2
+    assert "1 x .db" in caplog.text
+    assert "1 x hidden" in caplog.text
+
+
+def test_images_outside_the_class_folders_are_an_error(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    (train / "stray.JPG").write_bytes(b"")
+    assert "1 images lie outside" in problems_of(train, val)[str(train)]
+
+
+def test_images_at_any_depth_and_with_any_name_are_found(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    deep = train / "cat" / "a b" / "ümläut 猫"
+    deep.mkdir(parents=True)
+    (train / "cat" / "0.png").rename(deep / "naïve 画像.PNG")
+    index = index_of(train, val)
+    assert index.train.path(0) == deep / "naïve 画像.PNG"
+    assert index.train.path(0).is_file()
+
+
+def test_names_that_are_not_unicode_are_found(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    name = os.fsencode(train / "cat") + b"/\xff\xfe.png"
+    try:
+        (train / "cat" / "0.png").rename(os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    assert index_of(train, val).train.path(0).is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes need rights that Windows users rarely have")
+def test_link_loops_end_and_links_to_nowhere_and_pipes_are_errors(make_folder):
+    train, val = make_folder("train", cat=2, dog=1), make_folder("val", cat=1)
+    (train / "cat" / "loop").symlink_to(train / "cat")
+    assert len(index_of(train, val).train) == 3
+    (train / "cat" / "gone.png").symlink_to(train / "nowhere.png")
+    os.mkfifo(train / "dog" / "pipe.png")
+    assert set(problems_of(train, val)) == {str(train / "cat" / "gone.png"), str(train / "dog" / "pipe.png")}
+
+
+def test_the_fingerprint_changes_with_a_name_and_with_a_label(make_folder):
+    train, val = make_folder("train", cat=2, dog=1), make_folder("val", cat=1)
+    before = index_of(train, val).train.fingerprint()
+    assert index_of(train, val).train.fingerprint() == before
+    assert index_of(train, val, classes=["dog", "cat"]).train.fingerprint() != before
+    (train / "cat" / "0.png").rename(train / "cat" / "x.png")
+    assert index_of(train, val).train.fingerprint() != before
+
+
+def test_a_sample_costs_at_most_200_bytes(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    for i in range(1000):
+        (train / "cat" / f"a_file_name_of_a_usual_length_{i:08d}.jpg").touch()
+    index = index_of(train, val).train
+    assert index.nbytes <= 200 * len(index)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lt_data import Preprocessing, TransformConfig, preprocess, resolve_transforms, structure
+from lt_data.preprocessing import center_box, crop_and_resize
+
+sides = st.integers(1, 3000)
+sizes = st.tuples(st.integers(1, 512), st.integers(1, 512))
+
+
+@given(height=sides, width=sides, size=sizes, scale=st.floats(1.0, 3.0))
+def test_the_box_is_centred_inside_the_image_and_has_the_shape_of_the_input(height, width, size, scale):
+    box = center_box(height, width, Preprocessing(image_size=size, resize_scale=scale))
+    assert box.top >= 0
+    assert box.top + box.height <= height
+    assert box.left >= 0
+    assert box.left + box.width <= width
+    assert abs(height - box.height - 2 * box.top) <= 1
+    assert abs(width - box.width - 2 * box.left) <= 1
+    # Half a pixel of rounding on each side is all that the aspect ratio may be off, except below one pixel.
+    if min(box.height, box.width) > 1:
+        assert abs(box.height * size[1] - box.width * size[0]) <= 0.5 * (size[0] + size[1]) + 1e-6
+
+
+def test_the_field_of_view_is_that_of_resize_then_crop():
+    # 256 / 224 = 1.143: of a 500 x 375 image, the customary recipe sees 375 * 224 / 256 = 328 rows and columns.
+    box = center_box(375, 500, Preprocessing(image_size=(224, 224), resize_scale=256 / 224))
+    assert (box.height, box.width, box.top, box.left) == (328, 328, 23, 86)
+
+
+def test_pixels_are_those_of_resize_then_crop_up_to_sampling():
+    rows, columns = np.mgrid[0:375, 0:500]
+    waves = np.stack([np.sin(rows / 30), np.cos(columns / 40), np.sin((rows + columns) / 50)], axis=2)
+    image = (waves * 127 + 128).astype(np.uint8)
+    ours = preprocess(image, Preprocessing(image_size=(224, 224), resize_scale=256 / 224, mean=(0,) * 3, std=(1,) * 3))
+    resized = Image.fromarray(image).resize((341, 256), Image.Resampling.BILINEAR).crop((58, 16, 282, 240))
+    theirs = np.asarray(resized).transpose(2, 0, 1) / 255
+    assert np.abs(ours - theirs).mean() < 0.01
+
+
+@given(channels=st.sampled_from([1, 3, 4, 5]), value=st.integers(0, 255), size=sizes)
+def test_a_flat_image_stays_flat_and_is_normalised_by_channel(channels, value, size):
+    mean = tuple(0.1 * (band + 1) for band in range(channels))
+    std = tuple(0.2 * (band + 1) for band in range(channels))
+    spec = Preprocessing(image_size=size, num_channels=channels, mean=mean, std=std)
+    result = preprocess(np.full((9, 7, channels), value, np.uint8), spec)
+    assert result.dtype == np.float32
+    assert result.shape == (channels, *size)
+    for band in range(channels):
+        np.testing.assert_allclose(result[band], (value / 255 - mean[band]) / std[band], atol=1e-5)
+
+
+def test_shrinking_is_antialiased():
+    checkerboard = ((np.indices((512, 512)).sum(axis=0) % 2) * 255).astype(np.uint8)[:, :, np.newaxis].repeat(3, axis=2)
+    for interpolation in ("bilinear", "bicubic"):
+        spec = Preprocessing(image_size=(32, 32), resize_scale=1.0, interpolation=interpolation)
+        box = center_box(512, 512, spec)
+        small = crop_and_resize(checkerboard, box, (32, 32), interpolation)
+        assert np.abs(small.astype(int) - 127).max() <= 3
+
+
+def test_alpha_does_not_weigh_the_other_channels():
+    image = np.zeros((8, 8, 4), np.uint8)
+    image[:, :4, 0] = 255  # red where transparent
+    image[:, 4:, 3] = 255
+    spec = Preprocessing(image_size=(1, 1), num_channels=4, resize_scale=1.0, mean=(0,) * 4, std=(1,) * 4)
+    np.testing.assert_allclose(preprocess(image, spec).ravel(), [0.5, 0, 0, 0.5], atol=0.01)
+
+
+MODEL = Preprocessing(image_size=(160, 192), resize_scale=1.05, interpolation="bicubic", mean=(0.3, 0.6, 0.9))
+
+
+def test_what_the_user_leaves_open_comes_from_the_model():
+    resolved = resolve_transforms(TransformConfig(), MODEL)
+    assert resolved.val == MODEL
+    assert resolved.train.image_size == (160, 192)
+
+
+def test_what_the_user_sets_wins_and_validation_may_differ_from_training():
+    config = structure(
+        {
+            "image_size": [32, 32],
+            "normalize": {"mean": [0, 0, 0], "std": [1, 1, 1]},
+            "val": {"image_size": [64, 64], "resize_scale": 1.2},
+        },
+        TransformConfig,
+        "",
+    )
+    resolved = resolve_transforms(config, MODEL)
+    assert (resolved.train.image_size, resolved.val.image_size, resolved.val.resize_scale) == ((32, 32), (64, 64), 1.2)
+    assert resolved.train.mean == resolved.val.mean == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("channels", "mean"), [(1, (0.6,)), (4, (0.3, 0.6, 0.9, 0.3))])
+def test_normalisation_follows_the_number_of_channels(channels, mean):
+    resolved = resolve_transforms(TransformConfig(num_channels=channels), MODEL)
+    assert resolved.val.mean == pytest.approx(mean)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import lt_data
+
+NAMES = [
+    "Classes",
+    "ColorJitter",
+    "ConfigError",
+    "DataConfig",
+    "DatasetError",
+    "DatasetIndex",
+    "ImageDecodeError",
+    "ImageLike",
+    "LtDataError",
+    "Normalize",
+    "Prediction",
+    "PredictionArgumentError",
+    "Preprocessing",
+    "Problem",
+    "RandomCrop",
+    "RandomFlip",
+    "ResolvedTransforms",
+    "SampleIndex",
+    "TaskSpec",
+    "TaskSpecError",
+    "TransformConfig",
+    "ValTransformConfig",
+    "above",
+    "at_least",
+    "atomic_write",
+    "between",
+    "build_index",
+    "check_selection",
+    "load_data_config",
+    "load_image",
+    "preprocess",
+    "resolve_transforms",
+    "select_labels",
+    "structure",
+]
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(lt_data.__all__) == NAMES
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ImageLike"])
+def test_every_public_name_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lt_data, name)) or "").strip(), name
+
+
+def test_importing_lt_data_imports_nothing_heavy():
+    code = "import sys, lt_data; print(sorted({'numpy', 'PIL', 'cattrs', 'torch', 'yaml'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

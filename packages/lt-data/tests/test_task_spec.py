@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lt_data import Classes, Preprocessing, TaskSpec, TaskSpecError
+
+GOLDEN = (
+    '{"format": "lightly-train/task-spec", "version": 1, "task": "multiclass", '
+    '"classes": [{"id": 7, "name": "Käse"}, {"id": -1, "name": "b"}], '
+    '"preprocessing": {"image_size": [32, 48], "num_channels": 1, "resize_scale": 1.25, "interpolation": "bicubic", '
+    '"mean": [0.5], "std": [0.25]}}'
+)
+"""What version 1 looks like in the files that users have: it must be readable for ever."""
+
+SPEC = TaskSpec(
+    task="multiclass",
+    classes=Classes((7, -1), ("Käse", "b")),
+    preprocessing=Preprocessing(
+        image_size=(32, 48), num_channels=1, resize_scale=1.25, interpolation="bicubic", mean=(0.5,), std=(0.25,)
+    ),
+)
+
+preprocessings = st.integers(1, 5).flatmap(
+    lambda channels: st.builds(
+        Preprocessing,
+        image_size=st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+        num_channels=st.just(channels),
+        resize_scale=st.floats(1.0, 4.0),
+        interpolation=st.sampled_from(["bilinear", "bicubic"]),
+        mean=st.tuples(*[st.floats(-2, 2)] * channels),
+        std=st.tuples(*[st.floats(1e-3, 10)] * channels),
+    )
+)
+classes = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.text(), min_size=1).filter(
+    lambda names: len(set(names.values())) == len(names)
+)
+specs = st.builds(
+    TaskSpec,
+    task=st.sampled_from(["multiclass", "multilabel"]),
+    classes=classes.map(Classes.from_mapping),
+    preprocessing=preprocessings,
+)
+
+
+@given(specs)
+def test_a_task_spec_survives_json_exactly(spec):
+    assert TaskSpec.from_json(spec.to_json()) == spec
+
+
+def test_version_1_is_written_and_read_as_it_always_was():
+    assert SPEC.to_json() == GOLDEN
+    assert TaskSpec.from_json(GOLDEN) == SPEC
+
+
+def changed(**changes: object) -> str:
+    return json.dumps({**json.loads(GOLDEN), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no task description"),
+        ("[]", "no task description"),
+        ("{}", "format"),
+        ("[" * 100_000, "no task description"),
+        (changed(version=2), "version 1, not 2"),
+        (changed(task="detection"), "task_spec.task"),
+        (changed(classes=[]), "at least|one name"),
+        (changed(classes=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "unique"),
+        (changed(classes=[{"id": 2**70, "name": "a"}]), "64 bits"),
+        (changed(future_key=1), "future_key"),
+        (GOLDEN.replace('"std": [0.25]', '"std": [0.0]'), "std"),
+        (GOLDEN.replace('"std": [0.25]', '"std": [0.25, 1.0]'), "one entry"),
+        (GOLDEN.replace("1.25", "NaN"), "resize_scale"),
+        (GOLDEN.replace('"resize_scale"', '"resize_mode"'), "resize_mode"),
+    ],
+)
+def test_damaged_foreign_and_newer_descriptions_are_refused_with_the_reason(text, message):
+    with pytest.raises(TaskSpecError, match=message):
+        TaskSpec.from_json(text)
+
+
+@given(st.text() | st.text(alphabet='{}[]",:0123456789.eE+-truefalsn "'))
+def test_any_text_is_a_task_spec_or_a_task_spec_error(text):
+    with pytest.raises(TaskSpecError):
+        TaskSpec.from_json(text)
+
+
+def test_values_out_of_range_are_refused_when_built_in_python():
+    with pytest.raises(ValueError, match="resize_scale"):
+        Preprocessing(image_size=(8, 8), resize_scale=0.9)
+    with pytest.raises(ValueError, match="interpolation"):
+        Preprocessing(image_size=(8, 8), interpolation="nearest")

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import lt_data.torch
+
+NAMES = [
+    "Augmentation",
+    "EvalDataset",
+    "SampleKey",
+    "StreamSampler",
+    "TrainBatch",
+    "TrainDataset",
+    "eval_loader",
+    "finish",
+    "sample_order",
+    "train_loader",
+]
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(lt_data.torch.__all__) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lt_data.torch, name)) or "").strip()

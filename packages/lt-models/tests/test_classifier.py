@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from lt_models import (
+    ClassifierSpec,
+    ModelConfigError,
+    UnknownModelError,
+    WeightsError,
+    check_name,
+    create_classifier,
+    list_models,
+    model_input,
+    param_groups,
+    parse_name,
+)
+
+
+def build(model: str, **changes):
+    return create_classifier(ClassifierSpec(**{"model": model, "num_classes": 3, "image_size": (64, 64), **changes}))
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_mambaout", "test_byobnet", "test_nfnet"],
+)
+def test_with_the_head_copied_over_logits_equal_timms_own(model):
+    torch.manual_seed(0)
+    size = model_input(f"timm/{model}").image_size
+    theirs = timm.create_model(model, num_classes=7).eval()
+    ours = build(f"timm/{model}-notpretrained", num_classes=7, image_size=size).eval()
+    ours.backbone.load_state_dict(theirs.state_dict(), strict=False)
+    ours.head.load_state_dict(theirs.get_classifier().state_dict())
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0", "swin_t"])
+def test_with_the_head_copied_over_logits_equal_torchvisions_own(model):
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(model, weights=None).eval()
+    ours = build(f"torchvision/{model}-notpretrained", num_classes=1000).eval()
+    state = theirs.state_dict()
+    ours.backbone.load_state_dict(state, strict=False)
+    *_, weight, bias = state.values()
+    ours.head.load_state_dict({"weight": weight, "bias": bias})
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5])
+def test_timm_models_take_any_number_of_channels(channels):
+    classifier = build("timm/test_resnet-notpretrained", num_channels=channels).eval()
+    assert classifier(torch.zeros(1, channels, 64, 64)).shape == (1, 3)
+
+
+def test_torchvision_models_say_that_they_take_three_channels():
+    with pytest.raises(ModelConfigError, match="3 channels, not 1"):
+        build("torchvision/resnet18-notpretrained", num_channels=1)
+
+
+def test_a_vit_is_built_for_the_asked_image_size():
+    assert build("timm/test_vit-notpretrained", image_size=(96, 64)).eval()(torch.zeros(1, 3, 96, 64)).shape == (1, 3)
+
+
+def test_features_go_through_the_head():
+    classifier = build("timm/test_resnet-notpretrained").eval()
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(classifier.head(classifier.features(images)), classifier(images))
+
+
+def test_names_are_parsed():
+    name = parse_name("timm/resnet18.a1_in1k-notpretrained")
+    assert (name.package, name.model, name.pretrained) == ("timm", "resnet18.a1_in1k", False)
+    assert str(name) == "timm/resnet18.a1_in1k-notpretrained"
+    assert parse_name("torchvision/resnet50").pretrained
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("timm/resnet19", "timm/resnet18"),
+        ("timm/tset_resnet-notpretrained", "timm/test_resnet"),
+        ("torchvision/resnet-50", "torchvision/resnet50"),
+        ("resnet50", "timm/resnet50"),
+        ("tim/resnet50", "timm/resnet50"),
+        ("timm/", "timm/"),
+        ("", "timm/"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_five_nearest(name, expected):
+    with pytest.raises(UnknownModelError) as caught:
+        check_name(name)
+    assert len(caught.value.nearest) == 5
+    assert any(near.startswith(expected) for near in caught.value.nearest)
+    assert all(near in str(caught.value) for near in caught.value.nearest)
+
+
+@pytest.mark.parametrize("name", ["timm/hf-hub:someone/model", "timm/local-dir:/tmp", "timm/resnet18.no_such_tag"])
+def test_names_cannot_reach_beyond_the_catalogue(name):
+    with pytest.raises(UnknownModelError):
+        build(name)
+
+
+def test_weights_that_cannot_be_fetched_are_an_error_never_random(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTLY_TRAIN_MODEL_CACHE_DIR", str(tmp_path))
+    with pytest.raises(WeightsError, match="notpretrained") as caught:
+        build("timm/test_resnet")
+    assert "timm/test_resnet.r160_in1k" in str(caught.value)
+
+
+def test_a_model_without_published_weights_says_so():
+    with pytest.raises(WeightsError, match="publishes no weights"):
+        build("timm/test_vit4")
+
+
+def test_torchvision_weights_come_from_the_cache_folder_and_a_wrong_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTLY_TRAIN_MODEL_CACHE_DIR", str(tmp_path))
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(WeightsError, match="resnet18-f37072fd"):
+        build("torchvision/resnet18")
+
+
+def test_the_input_comes_from_the_models_card():
+    card = model_input("timm/test_vit")
+    assert card.image_size == (160, 160)
+    assert card.mean == card.std == (0.5, 0.5, 0.5)
+    assert card.interpolation == "bicubic"
+    assert card.resize_scale == pytest.approx(1 / 0.95)
+    assert model_input("torchvision/resnet18").resize_scale == pytest.approx(256 / 224)
+
+
+def test_impossible_numbers_of_classes_are_refused():
+    with pytest.raises(ModelConfigError, match="num_classes"):
+        build("timm/test_resnet-notpretrained", num_classes=0)
+
+
+def test_norms_biases_and_position_embeddings_are_not_decayed():
+    classifier = build("timm/test_vit-notpretrained")
+    decayed, spared = param_groups(classifier, weight_decay=0.1)
+    names = {id(parameter): name for name, parameter in classifier.named_parameters()}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+    assert {names[id(p)] for p in decayed["params"]} | {names[id(p)] for p in spared["params"]} == set(names.values())
+    assert "backbone.pos_embed" in {names[id(p)] for p in spared["params"]}
+    assert all(p.ndim >= 2 for p in decayed["params"])
+    assert "head.weight" in {names[id(p)] for p in decayed["params"]}
+
+
+def test_frozen_parameters_are_in_no_group():
+    classifier = build("timm/test_resnet-notpretrained")
+    classifier.backbone.requires_grad_(False)
+    groups = param_groups(classifier, weight_decay=0.1)
+    assert sum(len(group["params"]) for group in groups) == 2
+
+
+def test_lists_follow_the_pattern():
+    assert "timm/resnet18" in list_models("timm/resnet1*")
+    assert all(name.startswith("torchvision/") for name in list_models("torchvision/*"))
+    assert list_models("nothing/*") == []

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lt_data import ConfigError, structure
+from lt_train import LoggerArgs, ModelArgs, TrainConfig, TrainConfigError
+from lt_train.auto import make_plan
+from lt_train.optim import lr_at
+
+
+def plan(config: TrainConfig | None = None, *, num_samples: int = 1000, world_size: int = 1):
+    return make_plan(config or TrainConfig(), num_samples=num_samples, world_size=world_size)
+
+
+def test_steps_follow_the_size_of_the_data_set_with_a_reason():
+    small, reasons = plan(num_samples=100)
+    large, _ = plan(num_samples=100_000)
+    assert small.steps == 500
+    assert large.steps == 100_000
+    assert plan(num_samples=16_000)[0].steps == 30_000
+    assert "30 epochs of 6.2 steps" in reasons["steps"]
+
+
+def test_epochs_become_steps():
+    assert plan(TrainConfig(epochs=2.5, batch_size=10), num_samples=100)[0].steps == 25
+
+
+def test_the_learning_rate_scales_with_the_square_root_of_the_effective_batch():
+    config = TrainConfig(batch_size=32, gradient_accumulation_steps=2, model_args=ModelArgs(lr=1e-3))
+    assert plan(config)[0].lr == pytest.approx(2e-3)
+
+
+def test_the_batch_is_never_larger_than_the_data_and_divides_over_the_devices():
+    assert plan(num_samples=5)[0].batch_size == 5
+    assert plan(num_samples=15, world_size=4)[0].batch_size == 12
+    with pytest.raises(TrainConfigError, match="cannot be divided evenly over 3 devices"):
+        plan(TrainConfig(batch_size=16), world_size=3)
+
+
+@given(steps=st.integers(1, 5000), asked=st.none() | st.integers(0, 5000))
+def test_warm_up_never_exceeds_a_tenth_of_the_run(steps, asked):
+    args = ModelArgs() if asked is None else ModelArgs(lr_warmup_steps=asked)
+    made, reasons = plan(TrainConfig(steps=steps, model_args=args))
+    assert made.warmup_steps <= steps / 10
+    if asked is not None and asked > steps // 10:
+        assert "model_args.lr_warmup_steps" in reasons
+
+
+@given(num_samples=st.integers(1, 2_000_000), steps=st.integers(1, 200_000))
+def test_validation_comes_once_an_epoch_or_every_1000_steps_but_at_most_a_hundred_times(num_samples, steps):
+    made, _ = plan(TrainConfig(steps=steps), num_samples=num_samples)
+    assert 1 <= made.val_every <= max(1000, -(-steps // 100))
+    assert steps / made.val_every <= 100
+
+
+def test_a_frozen_backbone_is_neither_decayed_nor_warmed_up_nor_clipped():
+    made, _ = plan(TrainConfig(model_args=ModelArgs(backbone_freeze=True)))
+    assert (made.weight_decay, made.warmup_steps, made.clip_norm) == (0.0, 0, 0.0)
+
+
+def test_what_is_set_stays():
+    config = TrainConfig(
+        steps=7,
+        batch_size=3,
+        num_workers=0,
+        model_args=ModelArgs(weight_decay=0.5, gradient_clip_val=0.0),
+        logger_args=LoggerArgs(log_every_num_steps=2, val_every_num_steps=3),
+    )
+    made, reasons = plan(config)
+    assert (made.steps, made.batch_size, made.num_workers) == (7, 3, 0)
+    assert (made.weight_decay, made.clip_norm, made.log_every, made.val_every) == (0.5, 0.0, 2, 3)
+    assert not {"steps", "batch_size", "num_workers", "model_args.weight_decay"} & set(reasons)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero():
+    made, _ = plan(TrainConfig(steps=200, batch_size=16))
+    rates = [lr_at(step, made) for step in range(200)]
+    assert rates[0] == pytest.approx(made.lr / made.warmup_steps)
+    assert max(rates) == pytest.approx(made.lr)
+    assert rates.index(max(rates)) in (made.warmup_steps - 1, made.warmup_steps)
+    assert 0 < rates[-1] < made.lr / 1000
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def test_steps_and_epochs_together_are_refused():
+    with pytest.raises(ConfigError, match="either steps or epochs"):
+        structure({"steps": 3, "epochs": 2}, TrainConfig, "")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from lt_data import Classes, Preprocessing, TaskSpec
+from lt_models import ClassifierSpec, create_classifier
+from lt_train import ExportedModel, ModelFileError, ResumeError, RunFolder, RunFolderError, load_exported, save_exported
+from lt_train.loggers.jsonl import JsonlLogger
+from lt_train.state import Best, improves
+
+TASK = TaskSpec(
+    task="multiclass", classes=Classes((3, 5), ("a", "b")), preprocessing=Preprocessing(image_size=(32, 32))
+)
+SPEC = ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=2, image_size=(32, 32))
+
+
+def exported() -> ExportedModel:
+    state = dict(create_classifier(SPEC).state_dict())
+    return ExportedModel(task=TASK, spec=SPEC, state=state, metrics={"val_loss": 0.5}, step=7)
+
+
+def test_an_exported_model_comes_back_as_it_was(tmp_path):
+    model = exported()
+    save_exported(tmp_path / "m.pt", model)
+    back = load_exported(tmp_path / "m.pt")
+    assert (back.task, back.spec, back.metrics, back.step) == (model.task, model.spec, model.metrics, 7)
+    for name, tensor in back.build().state_dict().items():
+        assert torch.equal(tensor, model.state[name])
+
+
+class Bomb:
+    """Unpickling it would make a folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_pickle_bomb_is_refused_and_never_unpickled(tmp_path):
+    mark = tmp_path / "executed"
+    torch.save({"format": "lightly-train/model", "model": Bomb(str(mark))}, tmp_path / "zip.pt")
+    torch.save(Bomb(str(mark)), tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(str(mark))))
+    for file in ("zip.pt", "legacy.pt", "plain.pt"):
+        with pytest.raises(ModelFileError, match=file):
+            load_exported(tmp_path / file)
+    assert not mark.exists()
+
+
+def test_files_that_are_not_ours_are_named(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "empty.pt").touch()
+    with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    for file in ("other.pt", "list.pt", "text.pt", "empty.pt", "zip.pt", "missing.pt"):
+        with pytest.raises(ModelFileError, match=file):
+            load_exported(tmp_path / file)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 2},
+        {"version": None},
+        {"task_spec": "{}"},
+        {"task_spec": None},
+        {"classifier": {"model": "timm/test_resnet"}},
+        {"classifier": {"model": "x", "num_classes": 2, "class_path": "os.system"}},
+        {"model": 3},
+        {"model": {"a": "text"}},
+        {"metrics": None},
+    ],
+)
+def test_damaged_and_newer_files_are_refused(tmp_path, changes):
+    torch.save({**exported().content(), **changes}, tmp_path / "m.pt")
+    with pytest.raises(ModelFileError, match=r"m\.pt"):
+        load_exported(tmp_path / "m.pt")
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    save_exported(tmp_path / "m.pt", exported())
+    content = (tmp_path / "m.pt").read_bytes()
+    for size in (len(content) // 3, len(content) - 10):
+        (tmp_path / "m.pt").write_bytes(content[:size])
+        with pytest.raises(ModelFileError):
+            load_exported(tmp_path / "m.pt")
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    model = exported()
+    model.state["head.weight"] = torch.zeros(9, 9)
+    with pytest.raises(ModelFileError, match="do not fit"):
+        model.build()
+
+
+def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    folder = RunFolder(tmp_path)
+    with pytest.raises(RunFolderError, match="overwrite"):
+        folder.check(overwrite=False, resume=False)
+    with pytest.raises(ResumeError, match="no checkpoint"):
+        folder.check(overwrite=False, resume=True)
+    with pytest.raises(ResumeError, match="not both"):
+        folder.check(overwrite=True, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(RunFolderError, match="is a file"):
+        RunFolder(tmp_path / "out").check(overwrite=True, resume=False)
+
+
+def test_overwriting_removes_the_old_run_and_leaves_other_files(tmp_path):
+    folder = RunFolder(tmp_path)
+    events = tmp_path / "events.out.tfevents.1"
+    for file in (folder.checkpoint, folder.exported_best, folder.log, folder.metrics, events):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    folder.check(overwrite=True, resume=False)
+    folder.prepare()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_resumed_metrics_file_has_no_seam(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    first = JsonlLogger(file, resume_step=0)
+    for step in (1, 2, 3):
+        first.log(step, {"x": step})
+    first.close()
+    with open(file, "a") as stream:
+        stream.write('{"step": 4, "x"')  # killed while writing
+    second = JsonlLogger(file, resume_step=2)
+    second.log(3, {"x": 30})
+    second.close()
+    assert file.read_text() == '{"step": 1, "x": 1}\n{"step": 2, "x": 2}\n{"step": 3, "x": 30}\n'
+
+
+def test_nan_is_never_best_and_a_tie_keeps_the_earlier():
+    best = Best(1, 0.5, {})
+    assert not improves(math.nan, None, lower_is_better=False)
+    assert improves(0.1, None, lower_is_better=False)
+    assert improves(0.6, best, lower_is_better=False)
+    assert not improves(0.5, best, lower_is_better=False)
+    assert improves(0.4, best, lower_is_better=True)

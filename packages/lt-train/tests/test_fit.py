@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import attrs
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import lt_train.run
+from lt_data import SampleIndex
+from lt_train import (
+    LoggerArgs,
+    MetricArgs,
+    ModelArgs,
+    ResumeError,
+    RunFolder,
+    SaveCheckpointArgs,
+    TrainConfigError,
+    TrainingDivergedError,
+    load_exported,
+)
+
+
+def weights_of(folder: RunFolder) -> dict[str, torch.Tensor]:
+    return load_exported(folder.exported_last).state
+
+
+def assert_bit_identical(first: RunFolder, second: RunFolder) -> None:
+    one, other = weights_of(first), weights_of(second)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert first.metrics.read_text() == second.metrics.read_text()
+
+
+def test_a_run_leaves_the_files_of_the_reference_page(job):
+    result = job.run(logger_args=LoggerArgs(val_every_num_steps=2, log_every_num_steps=1))
+    names = sorted(path.relative_to(job.out.root).as_posix() for path in job.out.root.rglob("*") if path.is_file())
+    events = next(name for name in names if name.startswith("events.out.tfevents."))
+    assert names == [
+        "checkpoints/last.ckpt",
+        events,
+        "exported_models/exported_best.pt",
+        "exported_models/exported_last.pt",
+        "metrics.jsonl",
+        "train.log",
+    ]
+    assert result.exported_best == job.out.exported_best
+    assert job.out.log.read_text().split("\n")[0].endswith("arguments: {")
+    best = load_exported(job.out.exported_best)
+    assert best.step == result.best_step
+    assert best.metrics == result.best_metrics
+
+
+def test_values_reach_jsonl_and_tensorboard_alike(job):
+    job.run(logger_args=LoggerArgs(val_every_num_steps=3, log_every_num_steps=2))
+    lines = [json.loads(line) for line in job.out.metrics.read_text().splitlines()]
+    assert [line["step"] for line in lines if "train_loss" in line] == [2, 4, 6]
+    assert [line["step"] for line in lines if "val_loss" in line] == [3, 6]
+    assert {"train_loss", "learning_rate", "gradient_norm"} <= set(lines[0])
+    events = EventAccumulator(str(job.out.root)).Reload()
+    for name in ("train_loss", "val_metric/top1_acc_micro"):
+        logged = {scalar.step: scalar.value for scalar in events.Scalars(name)}
+        assert logged == pytest.approx({line["step"]: line[name] for line in lines if name in line})
+
+
+def test_the_model_learns_and_the_best_validation_is_exported(job):
+    result = job.run(steps=40, model_args=ModelArgs(lr=3e-3), logger_args=LoggerArgs(val_every_num_steps=5))
+    lines = [json.loads(line) for line in job.out.metrics.read_text().splitlines()]
+    accuracies = {line["step"]: line["val_metric/top1_acc_micro"] for line in lines if "val_loss" in line}
+    assert max(accuracies.values()) == result.best_metrics["val_metric/top1_acc_micro"] >= 0.8
+    assert result.best_step == next(step for step, value in accuracies.items() if value == max(accuracies.values()))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(job, tmp_path):
+    again, other = RunFolder(tmp_path / "again"), RunFolder(tmp_path / "other")
+    job.run(seed=1)
+    job.run(seed=1, out=again)
+    job.run(seed=2, out=other)
+    assert_bit_identical(job.out, again)
+    assert any(not torch.equal(a, weights_of(other)[name]) for name, a in weights_of(job.out).items())
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(job, tmp_path, num_workers):
+    parallel = RunFolder(tmp_path / "parallel")
+    job.run(num_workers=0)
+    job.run(num_workers=num_workers, out=parallel)
+    assert_bit_identical(job.out, parallel)
+
+
+class Stopped(Exception):
+    """What a power cut is to a test in the same process."""
+
+
+@pytest.mark.parametrize(("stop_at", "num_workers", "accumulation"), [(1, 0, 1), (4, 2, 1), (5, 0, 3)])
+def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
+    job, tmp_path, monkeypatch, stop_at, num_workers, accumulation
+):
+    common = {
+        "gradient_accumulation_steps": accumulation,
+        "logger_args": LoggerArgs(log_every_num_steps=3, val_every_num_steps=4),
+        "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=1),
+    }
+    job.run(**common)
+    stopped = RunFolder(tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        real = lt_train.run.save_checkpoint
+
+        def save_then_stop(path, model, optimizer, state, identity):
+            real(path, model, optimizer, state, identity)
+            if state.step == stop_at:
+                raise Stopped
+
+        patch.setattr(lt_train.run, "save_checkpoint", save_then_stop)
+        with pytest.raises(Stopped):
+            job.run(**common, out=stopped)
+    result = job.run(**common, out=stopped, resume=True, num_workers=num_workers)
+    assert_bit_identical(job.out, stopped)
+    assert result.best_step == load_exported(job.out.exported_best).step
+    assert "resumed" in stopped.log.read_text()
+
+
+def test_resuming_a_finished_run_changes_nothing(job):
+    first = job.run()
+    before = weights_of(job.out)
+    second = job.run(resume=True)
+    assert second.best_metrics == first.best_metrics
+    assert all(torch.equal(tensor, weights_of(job.out)[name]) for name, tensor in before.items())
+
+
+def test_resuming_with_another_argument_or_other_data_names_the_difference(job):
+    job.run()
+    with pytest.raises(ResumeError, match="batch_size: was '8', is '4'"):
+        job.run(resume=True, batch_size=4)
+    (job.data.train.root / "0.png").rename(job.data.train.root / "renamed.png")
+
+    paths = ["renamed.png", *(f"{i}.png" for i in range(1, 20))]
+
+    renamed = SampleIndex.from_paths(job.data.train.root, paths, job.data.train.labels)
+    changed = attrs.evolve(job, data=attrs.evolve(job.data, train=renamed))
+    with pytest.raises(ResumeError, match="train_files"):
+        changed.run(resume=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send SIGTERM to a thread's own process")
+@pytest.mark.parametrize(("number", "outcome"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_run_asked_to_stop_saves_first_and_can_go_on(job, tmp_path, number, outcome):
+    common = {"steps": 60, "logger_args": LoggerArgs(log_every_num_steps=1)}
+    whole = RunFolder(tmp_path / "whole")
+    job.run(**common, out=whole)
+    previous = signal.getsignal(number)
+
+    def ask() -> None:
+        while not job.out.metrics.is_file() or not job.out.metrics.read_text():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    with pytest.raises(outcome) as caught:
+        job.run(**common)
+    thread.join()
+    assert signal.getsignal(number) is previous
+    if outcome is SystemExit:
+        assert caught.value.code == 128 + signal.SIGTERM
+    assert "stopped at step" in job.out.log.read_text()
+    job.run(**common, resume=True)
+    assert_bit_identical(whole, job.out)
+
+
+def test_an_unknown_watch_metric_is_refused_before_training_with_the_names(job):
+    with pytest.raises(TrainConfigError, match="val_metric/f1_macro"):
+        job.run(metric_args=MetricArgs(watch_metric="val_metric/top1"))
+    assert not job.out.root.exists()
+
+
+def test_the_watched_metric_may_be_the_loss(job):
+    result = job.run(metric_args=MetricArgs(watch_metric="val_loss"), logger_args=LoggerArgs(val_every_num_steps=1))
+    lines = [json.loads(line) for line in job.out.metrics.read_text().splitlines()]
+    losses = [line["val_loss"] for line in lines if "val_loss" in line]
+    assert result.best_metrics["val_loss"] == min(losses)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(job):
+    with pytest.raises(TrainingDivergedError, match="lower model_args.lr"):
+        job.run(steps=30, model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0))
+
+
+def test_a_batch_larger_than_the_data_set_still_trains(job):
+    assert job.run(steps=2, batch_size=50).best_step in (1, 2)
+
+
+def test_only_the_head_learns_when_the_backbone_is_frozen(job):
+    job.run(steps=1, model_args=ModelArgs(backbone_freeze=True))
+    before = weights_of(job.out)
+    job.run(steps=3, model_args=ModelArgs(backbone_freeze=True))
+    after = weights_of(job.out)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_loggers_and_exports_can_be_turned_off(job):
+    result = job.run(
+        logger_args=LoggerArgs(tensorboard=None, jsonl=None),
+        save_checkpoint_args=SaveCheckpointArgs(save_best=False, save_last=False),
+    )
+    files = {path.name for path in job.out.root.rglob("*") if path.is_file()}
+    assert files == {"last.ckpt", "train.log"}
+    assert result.exported_best is None
+    assert result.exported_last is None
+
+
+def test_wrong_devices_are_refused_with_the_setting(job):
+    with pytest.raises(TrainConfigError, match="accelerator"):
+        job.run(accelerator="abacus")
+
+
+def test_importing_lt_train_imports_nothing_heavy():
+    code = "import sys, lt_train; print(*{'torch', 'timm', 'lightning_fabric', 'tensorboard'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
