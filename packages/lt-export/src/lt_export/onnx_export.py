@@ -110,9 +110,8 @@ def export_onnx(
     proto = _to_proto(model, task, batch_size, dynamic_batch_size, opset_version, format_args or {})
     if simplify:
         proto = _simplified(proto)
-    proto.metadata_props.clear()
-    metadata = to_metadata(task, importlib.metadata.version("lt-export"))
-    onnx.helper.set_model_props(proto, metadata)
+    _strip(proto)
+    onnx.helper.set_model_props(proto, to_metadata(task, importlib.metadata.version("lt-export")))
     if proto.ByteSize() > MAX_BYTES:
         raise ExportError(f"the model has {proto.ByteSize()} bytes, one ONNX file holds at most {MAX_BYTES}")
     content = proto.SerializeToString()
@@ -163,6 +162,14 @@ def _simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     slim: onnx.ModelProto = onnxslim.slim(proto)
     return slim
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove what the exporter noted of the source code: stack traces with paths of this machine."""
+    del proto.metadata_props[:]
+    for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.initializer, proto.graph):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _require(package: str, extra: str, purpose: str) -> None:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "lightly_train.cli", *map(str, arguments)]
+    return subprocess.run(program, capture_output=True, text=True, check=False)
+
+
+def test_the_whole_path_works_from_a_shell(data, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\nclasses: {data['classes']}\n")
+    trained = command(
+        *("train", "--out", tmp_path / "run", "--data", tmp_path / "data.yaml"),
+        *("--model", "timm/test_resnet-notpretrained", "--steps", 40, "--batch-size", 6, "--num-workers", 0),
+        *("--model-args.lr", "3e-3", "--transform-args.image-size", 32, 32),
+    )
+    assert trained.returncode == 0, trained.stderr
+    best = json.loads(trained.stdout)["exported_best"]
+    exported = command("export-onnx", best, tmp_path / "m.onnx")
+    assert exported.returncode == 0, exported.stderr
+    image = data["val"] / "blue" / "1.png"
+    for model in (best, tmp_path / "m.onnx"):
+        predicted = command("predict", model, image, "--topk", 2)
+        assert predicted.returncode == 0, predicted.stderr
+        answer = json.loads(predicted.stdout)
+        assert answer["labels"][0] == 9
+        assert answer["names"][0] == "blue"
+        assert len(answer["scores"]) == 2
+
+
+def test_wrong_input_is_one_message_and_exit_status_2(tmp_path):
+    (tmp_path / "data.yaml").write_text("trian: x\n")
+    for arguments in (
+        ("predict", tmp_path / "nothing.pt", "a.png"),
+        ("predict", tmp_path / "nothing.onnx", "a.png"),
+        ("train", "--out", tmp_path / "run", "--data", tmp_path / "data.yaml", "--model", "timm/resnet18"),
+    ):
+        failed = command(*arguments)
+        assert failed.returncode == 2
+        assert "Traceback" not in failed.stderr
+        assert "nothing" in failed.stderr or "did you mean `train`?" in failed.stderr
+
+
+def test_help_names_every_command():
+    shown = command("--help")
+    assert shown.returncode == 0
+    for name in ("train", "predict", "export-onnx", "list-models"):
+        assert name in shown.stdout

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import inspect
+import socket
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lightly_train
+from lightly_train.errors import ImageDecodeError, ModelFileError, PredictionArgumentError
+
+NAMES = [
+    "ImageClassification",
+    "OnnxExport",
+    "Prediction",
+    "TrainResult",
+    "errors",
+    "list_models",
+    "load_model",
+    "train_image_classification",
+]
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return lightly_train.load_model(trained.exported_best, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image(data):
+    return data["val"] / "green" / "2.png"
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(lightly_train.__all__) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lightly_train, name)) or "").strip()
+
+
+def test_predict_gives_the_users_class_ids_and_falling_scores(model, image):
+    result = model.predict(str(image), topk=3, threshold=0.5)
+    assert result["labels"].dtype == torch.int64
+    assert result["labels"].shape == result["scores"].shape == (3,)
+    assert set(result["labels"].tolist()) == {4, 7, 9}
+    assert int(result["labels"][0]) == 7
+    assert (result["scores"].diff() <= 0).all()
+    assert float(result["scores"].sum()) == pytest.approx(1.0)
+
+
+def test_every_way_to_give_an_image_gives_the_same_scores(model, image):
+    expected = model.predict(image, topk=3)
+    pixels = np.asarray(Image.open(image))
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    for same in (image.as_uri(), Image.open(image), pixels, tensor, tensor.float() / 255, tensor.double() / 255):
+        result = model.predict(same, topk=3)
+        assert torch.equal(result["labels"], expected["labels"])
+        assert torch.equal(result["scores"], expected["scores"])
+
+
+def test_a_batch_gives_what_single_images_give(model, data):
+    paths = sorted(data["val"].glob("*/*.png"))
+    together = model.predict_batch(paths, topk=2)
+    for path, one in zip(paths, together, strict=True):
+        alone = model.predict(path, topk=2)
+        assert torch.equal(one["labels"], alone["labels"])
+        torch.testing.assert_close(one["scores"], alone["scores"], atol=1e-6, rtol=0)
+    assert model.predict_batch([]) == []
+
+
+def test_predicting_leaves_a_model_in_training_mode_as_it_was(model, image):
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.predict(image)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    model.eval()
+
+
+def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
+    with pytest.raises(PredictionArgumentError, match="1 to 3"):
+        model.predict(image, topk=4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(3, 8), torch.zeros(3, 8, 8, dtype=torch.int32), torch.full((3, 8, 8), 255.0), torch.full((3, 8, 8), -1.0)],
+)
+def test_tensors_that_cannot_be_images_are_refused(model, wrong):
+    with pytest.raises(ImageDecodeError):
+        model.predict(wrong)
+
+
+def test_a_file_that_is_not_ours_is_refused_and_never_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return exec, ("raise RuntimeError('executed')",)
+
+    torch.save({"model": Bomb()}, tmp_path / "foreign.pt")
+    with pytest.raises(ModelFileError, match=r"foreign\.pt.*nothing in it was executed"):
+        lightly_train.load_model(tmp_path / "foreign.pt")
+
+
+def test_the_model_is_a_module_that_turns_batches_into_logits(model):
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    assert isinstance(model, torch.nn.Module)
+
+
+def test_export_may_change_the_input_size_and_the_file_says_so(model, tmp_path):
+    import lt_export
+
+    report = model.export_onnx(tmp_path / "m.onnx", height=48, width=64)
+    assert lt_export.load(report.path).task.preprocessing.image_size == (48, 64)
+    assert model.task.preprocessing.image_size == (32, 32)
+
+
+def test_nothing_connects_to_a_network(run, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"a connection was asked for: {args}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    result = run(tmp_path / "run", steps=1)
+    model = lightly_train.load_model(result.exported_best, device="cpu")
+    model.predict(np.zeros((8, 8, 3), np.uint8))
+    model.export_onnx(tmp_path / "m.onnx")

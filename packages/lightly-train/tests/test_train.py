@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import lightly_train
+from lightly_train.errors import (
+    ConfigError,
+    DatasetError,
+    ModelFileError,
+    ResumeError,
+    RunFolderError,
+    UnknownModelError,
+    WeightsError,
+)
+
+
+def problems_of(caught) -> dict[str, str]:
+    return {problem.where: problem.what for problem in caught.value.problems}
+
+
+def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, data, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        run(
+            tmp_path / "run",
+            data={**data, "csv_image_colum": "x"},
+            steps=0,
+            seed="seven",
+            precision=None,
+            model_args={"learning_rate": 1, "lr": -1},
+            transform_args={"image_sise": (32, 32), "random_crop": {"min_scal": 1}},
+            logger_args={"tensorbord": None},
+            metric_args={"watch": "x"},
+            save_checkpoint_args={"save_lst": True},
+        )
+    found = problems_of(caught)
+    assert set(found) == {
+        "data.csv_image_colum",
+        "steps",
+        "seed",
+        "model_args.learning_rate",
+        "model_args.lr",
+        "transform_args.image_sise",
+        "transform_args.random_crop.min_scal",
+        "logger_args.tensorbord",
+        "metric_args.watch",
+        "save_checkpoint_args.save_lst",
+    }
+    assert "did you mean `csv_image_column`?" in found["data.csv_image_colum"]
+    assert "did you mean `tensorboard`?" in found["logger_args.tensorbord"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_multilabel_says_what_it_needs(run, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path / "run", classification_task="multilabel")
+    assert "CSV" in problems_of(caught)["classification_task"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"model": "timm/test_resnot"}, UnknownModelError),
+        ({"model": "timm/test_resnet"}, WeightsError),
+        ({"model": "no/such/file.pt"}, ModelFileError),
+        ({"data": {"train": "no/such/folder", "val": "neither/this"}}, DatasetError),
+        ({"resume_interrupted": True}, ResumeError),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_written(run, tmp_path, monkeypatch, changes, error):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(error):
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_refused_before_the_data_is_read(run, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunFolderError, match="overwrite"):
+        run(tmp_path, data={"train": "no/such/folder", "val": "neither/this"})
+
+
+def test_a_run_can_replace_another_and_the_result_says_where_the_models_are(run, tmp_path):
+    first = run(tmp_path / "run")
+    second = run(tmp_path / "run", overwrite=True)
+    assert second == first
+    assert second.exported_best == tmp_path / "run/exported_models/exported_best.pt"
+    assert set(second.best_metrics) >= {"val_loss", "val_metric/top1_acc_micro", "val_metric/f1_macro"}
+
+
+def test_the_log_opens_with_the_arguments(run, tmp_path):
+    run(tmp_path / "run", seed=5)
+    log = (tmp_path / "run/train.log").read_text(encoding="utf-8")
+    opening = log.partition("arguments: ")[2]
+    arguments, _ = json.JSONDecoder().raw_decode(opening)
+    assert log.index("arguments: ") < 50
+    assert arguments["seed"] == 5
+    assert arguments["model_args"]["lr"] == 3e-3
+    assert arguments["data"]["classes"] == {"4": "red", "7": "green", "9": "blue"}
+
+
+def test_a_yaml_file_serves_as_data(run, data, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\n")
+    result = run(tmp_path / "run", data=tmp_path / "data.yaml")
+    assert lightly_train.load_model(result.exported_last, device="cpu").classes == {0: "blue", 1: "green", 2: "red"}
+
+
+def test_ignored_classes_are_neither_trained_nor_predicted(run, data, tmp_path):
+    result = run(tmp_path / "run", data={**data, "ignore_classes": [7]})
+    model = lightly_train.load_model(result.exported_best, device="cpu")
+    assert model.classes == {4: "red", 9: "blue"}
+    labels = {int(model.predict(path)["labels"]) for path in data["val"].glob("*/*.png")}
+    assert labels <= {4, 9}
+
+
+def test_going_on_after_an_interruption_needs_the_same_arguments(run, tmp_path):
+    run(tmp_path / "run")
+    with pytest.raises(ResumeError, match=r"model_args\.lr: was 0\.003, is 0\.1"):
+        run(tmp_path / "run", resume_interrupted=True, model_args={"lr": 0.1})
+    assert run(tmp_path / "run", resume_interrupted=True, num_workers=1).best_step
+
+
+def test_training_goes_on_from_an_exported_model(run, trained, tmp_path):
+    for start in (trained.exported_best, trained.out / "checkpoints" / "last.ckpt"):
+        result = run(tmp_path / start.name, model=start, steps=1, transform_args=None, reuse_class_head=True)
+        assert result.best_metrics["val_metric/top1_acc_micro"] >= 0.9
+        assert lightly_train.load_model(result.exported_last, device="cpu").task.preprocessing.image_size == (32, 32)
+
+
+def test_head_rows_follow_the_names_of_the_classes(run, data, trained, tmp_path):
+    renamed = {**data, "classes": {0: "blue", 1: "red", 2: "green"}}
+    frozen = {"lr": 1e-30, "backbone_freeze": True}
+    result = run(
+        tmp_path / "a", data=renamed, model=str(trained.exported_best), steps=1, model_args=frozen, reuse_class_head=True
+    )
+    old = lightly_train.load_model(trained.exported_best, device="cpu")
+    new = lightly_train.load_model(result.exported_last, device="cpu")
+    for path in data["val"].glob("*/*.png"):
+        before, after = old.predict(path), new.predict(path)
+        assert old.classes[int(before["labels"])] == new.classes[int(after["labels"])]
+        torch.testing.assert_close(before["scores"], after["scores"])
+
+
+def test_without_asking_the_head_is_new(run, trained, tmp_path):
+    result = run(tmp_path / "a", model=trained.exported_best, steps=1, model_args={"lr": 1e-30})
+    old, new = (lightly_train.load_model(path, device="cpu") for path in (trained.exported_best, result.exported_last))
+    assert not torch.equal(old.classifier.head.weight, new.classifier.head.weight)
+    conv = "backbone.conv1.0.weight"
+    torch.testing.assert_close(new.classifier.state_dict()[conv], old.classifier.state_dict()[conv], atol=1e-6, rtol=0)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import lt_export
+from lt_data import Classes, Preprocessing, TaskSpec
+from lt_export import ExportError, VerificationError, export_onnx
+
+
+def task_spec(task: str = "multiclass", channels: int = 3) -> TaskSpec:
+    return TaskSpec(
+        task=task,
+        classes=Classes((10, 20, 30), ("red", "grün", "blue")),
+        preprocessing=Preprocessing(
+            image_size=(16, 24), num_channels=channels, mean=(0.4,) * channels, std=(0.2,) * channels
+        ),
+    )
+
+
+def network(channels: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, stride=2, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
+
+
+@pytest.mark.parametrize("name", ["OnnxExport", "Verification", "VerificationError", "export_onnx"])
+def test_every_name_of_the_export_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lt_export, name)) or "").strip()
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+@pytest.mark.parametrize("simplify", [True, False])
+def test_the_file_answers_as_pytorch_does_for_any_batch(tmp_path, task, simplify):
+    model = network()
+    report = export_onnx(model, task_spec(task), tmp_path / "m.onnx", simplify=simplify)
+    assert report.verification is not None
+    assert report.verification.agreement == 1.0
+    assert report.verification.largest_difference < 1e-5
+    assert report.size == (tmp_path / "m.onnx").stat().st_size
+    edge = lt_export.load(tmp_path / "m.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (7, 20, 30, 3), dtype=np.uint8)
+    scores = edge.scores(list(images))
+    assert scores.shape == (7, 3)
+    if task == "multiclass":
+        np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(scores[3:4], edge.scores([images[3]]), atol=1e-6)
+
+
+def test_the_model_in_memory_stays_exactly_as_it_was(tmp_path):
+    model = network().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    export_onnx(model, task_spec(), tmp_path / "m.onnx")
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_one_file_is_written_with_the_contract_inside(tmp_path):
+    export_onnx(network(), task_spec(), tmp_path / "m.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    proto = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(proto)
+    assert [value.name for value in proto.graph.input] == ["images"]
+    assert [value.name for value in proto.graph.output] == ["scores"]
+    assert not any(tensor.external_data for tensor in proto.graph.initializer)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    assert TaskSpec.from_json(metadata["lt_task_spec"]) == task_spec()
+    assert metadata["names"] == "10: red, 20: grün, 30: blue"
+    assert metadata["image_size"] == "16x24"
+    assert not any("/" in value and "packages" in value for value in metadata.values())
+
+
+@pytest.mark.parametrize("simplify", [True, False])
+def test_the_file_tells_nothing_of_the_machine_it_was_made_on(tmp_path, simplify):
+    export_onnx(network(), task_spec(), tmp_path / "m.onnx", simplify=simplify)
+    content = (tmp_path / "m.onnx").read_bytes()
+    assert b"site-packages" not in content
+    assert __file__.encode() not in content
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_any_number_of_channels_is_exported(tmp_path, channels):
+    assert export_onnx(network(channels), task_spec(channels=channels), tmp_path / "m.onnx").verification is not None
+
+
+def test_a_fixed_batch_is_fixed(tmp_path):
+    export_onnx(network(), task_spec(), tmp_path / "m.onnx", dynamic_batch_size=False, batch_size=3)
+    shape = onnx.load(tmp_path / "m.onnx").graph.input[0].type.tensor_type.shape
+    assert [dim.dim_value for dim in shape.dim] == [3, 3, 16, 24]
+
+
+def test_the_operator_set_can_be_chosen(tmp_path):
+    export_onnx(network(), task_spec(), tmp_path / "m.onnx", opset_version=18)
+    assert [opset.version for opset in onnx.load(tmp_path / "m.onnx").opset_import if opset.domain == ""] == [18]
+
+
+class Fickle(nn.Module):
+    """Gives other scores each time it is run, so no export can agree with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+        self.calls = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.inner(images) + torch.arange(3.0) * self.calls
+
+
+def test_a_file_that_would_answer_differently_is_not_written_and_a_good_one_stays(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"good")
+    with pytest.raises(VerificationError, match="answers differently"):
+        export_onnx(Fickle(), task_spec(), tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() == b"good"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+class Untraceable(nn.Module):
+    """Depends on its input in a way that no graph can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images) * float(images.sum().item() > 0 and len(str(images.mean().item())))
+
+
+def test_a_model_that_cannot_be_exported_is_a_clear_error(tmp_path):
+    with pytest.raises(ExportError, match="cannot export"):
+        export_onnx(Untraceable(), task_spec(), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"precision": "fp8"}, "precision"), ({"batch_size": 0, "dynamic_batch_size": False}, "batch_size")],
+)
+def test_wrong_arguments_are_refused(tmp_path, arguments, message):
+    with pytest.raises(ExportError, match=message):
+        export_onnx(network(), task_spec(), tmp_path / "m.onnx", **arguments)
+
+
+def test_a_missing_folder_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ExportError, match="no such folder"):
+        export_onnx(network(), task_spec(), tmp_path / "no" / "m.onnx")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from lt_data import Classes, Preprocessing, TaskSpec
+from lt_export.metadata import to_metadata
+
+WEIGHTS = np.array([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]], np.float32)
+"""Each output is three times the mean of one colour."""
+
+
+def task_spec(task: str = "multiclass") -> TaskSpec:
+    return TaskSpec(
+        task=task,
+        classes=Classes((10, 20, 30), ("red", "green", "blue")),
+        preprocessing=Preprocessing(image_size=(16, 24), mean=(0.0,) * 3, std=(1.0,) * 3, resize_scale=1.0),
+    )
+
+
+@pytest.fixture
+def make_onnx(tmp_path: Path) -> Callable[..., Path]:
+    """Write a classifier of mean colour by hand, so that no PyTorch is needed: `make_onnx(batch=2, task="multilabel")`."""
+
+    def make(
+        *,
+        batch: int | str = "N",
+        task: str = "multiclass",
+        metadata: dict[str, str] | None = None,
+        size: tuple[int, int] = (16, 24),
+        outputs: int = 3,
+        input_name: str = "images",
+    ) -> Path:
+        activation = helper.make_node("Softmax" if task == "multiclass" else "Sigmoid", ["logits"], ["scores"])
+        graph = helper.make_graph(
+            [
+                helper.make_node("GlobalAveragePool", [input_name], ["pooled"]),
+                helper.make_node("Flatten", ["pooled"], ["flat"]),
+                helper.make_node("Gemm", ["flat", "weights"], ["logits"]),
+                activation,
+            ],
+            "mean colour",
+            [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, 3, *size])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, outputs])],
+            [numpy_helper.from_array(WEIGHTS[:, :outputs], "weights")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        helper.set_model_props(model, to_metadata(task_spec(task), "0") if metadata is None else metadata)
+        path = tmp_path / "model.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lt_export
+from lt_data import ImageDecodeError, PredictionArgumentError
+from lt_export import EdgeModelError, MissingPackageError
+
+NAMES = [
+    "EdgeClassifier",
+    "EdgeModelError",
+    "ExportError",
+    "LtExportError",
+    "MissingPackageError",
+    "OnnxExport",
+    "Verification",
+    "VerificationError",
+    "export_onnx",
+    "load",
+]
+
+
+def flat(*color: int) -> np.ndarray:
+    return np.full((30, 40, 3), color, np.uint8)
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(lt_export.__all__) == NAMES
+
+
+def test_this_environment_has_no_pytorch_as_on_an_edge_device():
+    assert importlib.util.find_spec("torch") is None
+
+
+@pytest.mark.parametrize("name", ["EdgeClassifier", "EdgeModelError", "LtExportError", "load"])
+def test_every_name_of_the_runtime_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lt_export, name)) or "").strip()
+
+
+def test_importing_lt_export_imports_nothing_heavy():
+    code = "import sys, lt_export; print(*{'numpy', 'PIL', 'onnxruntime', 'onnx', 'torch'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
+
+
+def test_exporting_without_pytorch_says_which_extra_is_missing():
+    with pytest.raises(MissingPackageError, match=r"lt-export\[onnx\]"):
+        lt_export.export_onnx  # noqa: B018  # the name is resolved when it is used
+
+
+def test_classes_and_preprocessing_come_from_the_file_alone(make_onnx, tmp_path):
+    classifier = lt_export.load(make_onnx())
+    Image.fromarray(flat(20, 200, 20)).save(tmp_path / "green.png")
+    result = classifier.predict(tmp_path / "green.png", topk=1)
+    assert classifier.classes == {10: "red", 20: "green", 30: "blue"}
+    assert result["labels"].tolist() == [20]
+    assert result["labels"].dtype == np.int64
+    assert result["scores"].dtype == np.float32
+    logits = 3 * np.array([20, 200, 20]) / 255
+    np.testing.assert_allclose(result["scores"], (np.exp(logits) / np.exp(logits).sum())[1:2], atol=1e-6)
+
+
+def test_topk_orders_the_classes_by_score(make_onnx):
+    result = lt_export.load(make_onnx()).predict(flat(100, 0, 255), topk=3)
+    assert result["labels"].tolist() == [30, 10, 20]
+    assert result["scores"].sum() == pytest.approx(1.0)
+
+
+def test_multilabel_models_return_every_class_above_the_threshold(make_onnx):
+    classifier = lt_export.load(make_onnx(task="multilabel"))
+    assert classifier.predict(flat(255, 255, 0), threshold=0.6)["labels"].tolist() == [10, 20]
+    assert classifier.predict(flat(0, 0, 0), threshold=0.6)["labels"].shape == (0,)
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 2, 4])
+def test_a_batch_of_any_length_gives_what_single_images_give(make_onnx, batch):
+    classifier = lt_export.load(make_onnx(batch=batch))
+    images = [flat(250, 0, 0), flat(0, 250, 0), flat(0, 0, 250)]
+    single = [classifier.predict(image) for image in images]
+    together = classifier.predict_batch(images)
+    assert [one["labels"].tolist() for one in together] == [[10], [20], [30]]
+    np.testing.assert_allclose([o["scores"] for o in together], [s["scores"] for s in single], atol=1e-6)
+    assert classifier.predict_batch([]) == []
+
+
+def test_wrong_arguments_and_images_are_refused(make_onnx, tmp_path):
+    classifier = lt_export.load(make_onnx())
+    with pytest.raises(PredictionArgumentError, match="1 to 3"):
+        classifier.predict(flat(0, 0, 0), topk=4)
+    with pytest.raises(ImageDecodeError, match=r"nothing\.png"):
+        classifier.predict(tmp_path / "nothing.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(1000)])
+def test_a_file_that_is_no_onnx_model_is_named(tmp_path, content):
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(EdgeModelError, match=r"x\.onnx"):
+        lt_export.load(tmp_path / "x.onnx")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(EdgeModelError, match=r"x\.onnx"):
+        lt_export.load(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"names": "a, b"}])
+def test_a_model_without_a_task_spec_is_refused_with_the_way_out(make_onnx, metadata):
+    with pytest.raises(EdgeModelError, match="has no TaskSpec.*export_onnx"):
+        lt_export.load(make_onnx(metadata=metadata))
+
+
+def test_a_damaged_task_spec_is_refused(make_onnx):
+    with pytest.raises(EdgeModelError, match=r"model\.onnx"):
+        lt_export.load(make_onnx(metadata={"lt_task_spec": "{}"}))
+
+
+@pytest.mark.parametrize("wrong", [{"size": (16, 16)}, {"outputs": 2}, {"input_name": "x"}])
+def test_a_graph_that_does_not_fit_its_task_spec_is_refused(make_onnx, wrong):
+    with pytest.raises(EdgeModelError, match="expected one"):
+        lt_export.load(make_onnx(**wrong))
