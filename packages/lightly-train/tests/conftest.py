@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image
 
 import lightly_train
+
+# Nothing here may wait for a network: the hub's client, imported later, gives up at once.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 MODEL = "timm/test_resnet-notpretrained"
 CLASSES = {4: "red", 7: "green", 9: "blue"}

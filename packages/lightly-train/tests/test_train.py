@@ -69,8 +69,7 @@ def test_multilabel_says_what_it_needs(run, tmp_path):
         ({"resume_interrupted": True}, ResumeError),
     ],
 )
-def test_wrong_input_is_refused_before_anything_is_written(run, tmp_path, monkeypatch, changes, error):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_wrong_input_is_refused_before_anything_is_written(run, tmp_path, changes, error):
     with pytest.raises(error):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+import logging
+
+from rich.console import Console
+
+from lt_train.progress import RunProgress
+from lt_train.run_log import console_log
+
+
+def test_a_terminal_gets_one_live_line_with_steps_values_and_eta():
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=200)
+    progress = RunProgress(console, first=0, total=10)
+    with progress.shown():
+        progress.advance(5)
+        progress.report(5, {"train_loss": 0.25})
+    shown = screen.getvalue()
+    assert "5/10" in shown
+    assert "ETA" in shown
+    assert "train_loss 0.25" in shown
+
+
+def test_elsewhere_plain_lines_appear_now_and_then_with_the_eta(caplog):
+    progress = RunProgress(Console(file=io.StringIO(), force_terminal=False), first=0, total=10)
+    with caplog.at_level(logging.INFO), progress.shown():
+        for step in range(1, 11):
+            progress.advance(step)
+            progress.report(step, {"train_loss": 0.25})
+        progress.report(10, {"val_metric/top1_acc_micro": 0.5}, always=True)
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("step 10/10  train_loss 0.25  ETA 0:00:00")
+    assert "top1_acc_micro 0.5" in caplog.messages[1]
+
+
+def test_our_lines_reach_the_console_unless_the_program_logs_by_itself(monkeypatch):
+    console = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with console_log(console):
+        logging.getLogger("lt_data.index").info("found [it]")
+        logging.getLogger("lt_data.index").debug("detail")
+    logging.getLogger("lt_data.index").info("later")
+    assert console.file.getvalue() == "found [it]\n"
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
+    with console_log(console):
+        logging.getLogger("lt_data.index").info("again")
+    assert console.file.getvalue() == "found [it]\n"

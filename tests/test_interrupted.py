@@ -1,0 +1,71 @@
+"""A run that is killed loses nothing that was saved, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+PROGRAM = """
+import json, sys, lightly_train
+if __name__ == "__main__":
+    lightly_train.train_image_classification(**json.loads(sys.argv[1]))
+"""
+
+
+def start(arguments: dict[str, object]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(arguments)], stderr=subprocess.PIPE)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(out / "exported_models/exported_last.pt", weights_only=True)
+    return content["model"]
+
+
+def steps_logged(out: Path) -> int:
+    file = out / "metrics.jsonl"
+    return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_run_that_was_killed_twice_ends_with_bit_identical_weights(shapes, tmp_path):
+    arguments = {
+        "model": "timm/test_resnet-notpretrained",
+        "data": {"train": str(shapes / "train"), "val": str(shapes / "val")},
+        "steps": 60,
+        "batch_size": 12,
+        "accelerator": "cpu",
+        "model_args": {"head_dropout": 0.3},
+        "transform_args": {"image_size": [32, 32]},
+        "logger_args": {"log_every_num_steps": 1, "val_every_num_steps": 7},
+        "save_checkpoint_args": {"save_every_num_steps": 3},
+    }
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = start({**arguments, "out": str(whole), "num_workers": 0})
+    assert done.communicate()[1] is not None
+    assert done.returncode == 0
+    for attempt, lines in enumerate((10, 35)):
+        process = start(
+            {**arguments, "out": str(killed), "num_workers": attempt, "resume_interrupted": attempt > 0}
+        )
+        while steps_logged(killed) < lines and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    done = start({**arguments, "out": str(killed), "num_workers": 2, "resume_interrupted": True})
+    printed = done.communicate()[1].decode()
+    assert done.returncode == 0, printed
+    one, other = weights(whole), weights(killed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (whole / "metrics.jsonl").read_text() == (killed / "metrics.jsonl").read_text()
+    best = [torch.load(out / "exported_models/exported_best.pt", weights_only=True) for out in (whole, killed)]
+    assert best[0]["step"] == best[1]["step"]
+    assert best[0]["metrics"] == best[1]["metrics"]
