@@ -16,7 +16,7 @@ GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "layers"]
+nox.options.stop_on_first_error = False
 
 
 def install(session: nox.Session, *requirements: str) -> None:
@@ -27,7 +27,7 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install("--constraint", str(CONSTRAINTS), *arguments)
 
 
-@nox.session(tags=["check"])
+@nox.session(tags=["test"])
 def lint(session: nox.Session) -> None:
     """Style, formatting, and constraints.txt up to date with the packages."""
     install(session, *GROUPS["lint"])
@@ -40,14 +40,14 @@ def lint(session: nox.Session) -> None:
         session.error("constraints.txt is not what the packages declare; run `python3 tools/dev.py constraints`")
 
 
-@nox.session(tags=["check"])
+@nox.session(tags=["test"])
 def types(session: nox.Session) -> None:
     """Mypy, strict, over all packages at once."""
     install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, *GROUPS["types"], *GROUPS["digits"], "nox")
     session.run("mypy", *session.posargs)
 
 
-@nox.session(tags=["check"])
+@nox.session(tags=["test"])
 def layers(session: nox.Session) -> None:
     """The arrows between packages."""
     install(session, *PACKAGE_FOLDERS, *GROUPS["layers"])
@@ -101,7 +101,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "tests", *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["test"])
 def quickstart(session: nox.Session) -> None:
     """The main job on real input: handwritten digits, trained, exported, and run without PyTorch."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[onnx]", *GROUPS["digits"])
@@ -109,7 +109,7 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/quickstart.py", "--edge-python", str(edge), *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["test"])
 def build(session: nox.Session) -> None:
     """Five wheels, installed outside the repository and used."""
     wheels = ROOT / "dist"
@@ -123,11 +123,18 @@ def build(session: nox.Session) -> None:
     session.run("lightly-train", "--help")
 
 
-@nox.session
+@nox.session(tags=["test"])
 def docs(session: nox.Session) -> None:
     """The documentation; warnings are errors."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["docs"])
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Figures for the documentation, printed; nothing is asserted."""
+    install(session, "packages/lt-data")
+    session.run("python", "tools/bench/scan.py")
 
 
 @nox.session(venv_backend="none")

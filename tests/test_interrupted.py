@@ -52,9 +52,7 @@ def test_a_run_that_was_killed_twice_ends_with_bit_identical_weights(shapes, tmp
     assert done.communicate()[1] is not None
     assert done.returncode == 0
     for attempt, lines in enumerate((10, 35)):
-        process = start(
-            {**arguments, "out": str(killed), "num_workers": attempt, "resume_interrupted": attempt > 0}
-        )
+        process = start({**arguments, "out": str(killed), "num_workers": attempt, "resume_interrupted": attempt > 0})
         while steps_logged(killed) < lines and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Run one of the project's sessions on a machine that has nothing but Python 3.10 or newer.
 
     python3 tools/dev.py quickstart    train, predict, export and run the main example
-    python3 tools/dev.py test          every package's tests, then the cross-package ones
+    python3 tools/dev.py test          every check and test: each package's own, then the cross-package ones
     python3 tools/dev.py SESSION ...   any session of noxfile.py, such as lint; further arguments go to it
 
 An environment of its own is made in `.dev/` (nox and uv, at the versions of constraints.txt) and used again later.
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".dev"
 CONSTRAINTS = ROOT / "constraints.txt"
 TOOLS = ("nox", "uv")
-GROUPS = {"test": ["--tags", "test"], "check": ["--tags", "check"]}
-"""Names for several sessions at once."""
+ALL = "test"
+"""Stands for every session that CI runs: those with this tag."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     scripts = bootstrap()
     session, *rest = arguments
-    selection = GROUPS.get(session, ["--session", session])
+    selection = ["--tags", ALL] if session == ALL else ["--session", session]
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("VIRTUAL_ENV", None)
     command = [str(scripts / "nox"), "--noxfile", str(ROOT / "noxfile.py"), *selection, "--", *rest]

@@ -88,7 +88,12 @@ def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
 
 @pytest.mark.parametrize(
     "wrong",
-    [torch.zeros(3, 8), torch.zeros(3, 8, 8, dtype=torch.int32), torch.full((3, 8, 8), 255.0), torch.full((3, 8, 8), -1.0)],
+    [
+        torch.zeros(3, 8),
+        torch.zeros(3, 8, 8, dtype=torch.int32),
+        torch.full((3, 8, 8), 255.0),
+        torch.full((3, 8, 8), -1.0),
+    ],
 )
 def test_tensors_that_cannot_be_images_are_refused(model, wrong):
     with pytest.raises(ImageDecodeError):

@@ -132,7 +132,12 @@ def test_head_rows_follow_the_names_of_the_classes(run, data, trained, tmp_path)
     renamed = {**data, "classes": {0: "blue", 1: "red", 2: "green"}}
     frozen = {"lr": 1e-30, "backbone_freeze": True}
     result = run(
-        tmp_path / "a", data=renamed, model=str(trained.exported_best), steps=1, model_args=frozen, reuse_class_head=True
+        tmp_path / "a",
+        data=renamed,
+        model=str(trained.exported_best),
+        steps=1,
+        model_args=frozen,
+        reuse_class_head=True,
     )
     old = lightly_train.load_model(trained.exported_best, device="cpu")
     new = lightly_train.load_model(result.exported_last, device="cpu")

@@ -123,6 +123,15 @@ def test_link_loops_end_and_links_to_nowhere_and_pipes_are_errors(make_folder):
     assert set(problems_of(train, val)) == {str(train / "cat" / "gone.png"), str(train / "dog" / "pipe.png")}
 
 
+def test_a_report_of_many_problems_is_cut_in_the_message_but_whole_in_the_exception(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    for number in range(80):
+        (train / f"extra_{number}").mkdir()
+    with pytest.raises(DatasetError, match="and 30 more") as caught:
+        index_of(train, val, classes=["cat", "dog"])
+    assert len(caught.value.problems) == 80
+
+
 def test_the_fingerprint_changes_with_a_name_and_with_a_label(make_folder):
     train, val = make_folder("train", cat=2, dog=1), make_folder("val", cat=1)
     before = index_of(train, val).train.fingerprint()

@@ -84,11 +84,23 @@ class PredictionArgumentError(LtDataError, ValueError):
     """`topk` or `threshold` does not fit the task."""
 
 
+SHOWN_PROBLEMS = 50
+"""More are counted in a message, not shown; the exception holds them all."""
+
+
 def report_problems(title: str, problems: Sequence[Problem]) -> str:
-    """All problems below one heading, their places aligned."""
+    """The problems below one heading, their places aligned."""
     count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-    width = max((len(problem.where) for problem in problems), default=0)
-    return "\n".join([f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in problems)])
+    shown = problems[:SHOWN_PROBLEMS]
+    width = max((len(problem.where) for problem in shown), default=0)
+    lines = [f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in shown)]
+    return "\n".join([*lines, f"  and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else lines)
+
+
+def listed(names: Sequence[str], limit: int = 10) -> str:
+    """Names in a sentence: the first few, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

@@ -13,7 +13,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from lt_data.errors import ConfigError, Problem, nearest
+from lt_data.errors import ConfigError, Problem, listed, nearest
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _problems(error: BaseException, where: str) -> Iterator[Problem]:
 def unknown_key(key: str, valid: list[str]) -> str:
     """What to say of a key that is none of `valid`."""
     near = nearest(key, valid)
-    return f"unknown key; did you mean `{near}`?" if near else f"unknown key; valid are {', '.join(sorted(valid))}"
+    return f"unknown key; did you mean `{near}`?" if near else f"unknown key; valid are {listed(sorted(valid), 40)}"
 
 
 def _step(error: BaseException, where: str) -> str:

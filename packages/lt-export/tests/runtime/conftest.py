@@ -25,7 +25,7 @@ def task_spec(task: str = "multiclass") -> TaskSpec:
 
 @pytest.fixture
 def make_onnx(tmp_path: Path) -> Callable[..., Path]:
-    """Write a classifier of mean colour by hand, so that no PyTorch is needed: `make_onnx(batch=2, task="multilabel")`."""
+    """Write a classifier of mean colour by hand, without PyTorch: `make_onnx(batch=2, task="multilabel")`."""
 
     def make(
         *,

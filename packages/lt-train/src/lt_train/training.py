@@ -37,7 +37,7 @@ def fit(
     task: TaskSpec,
     data: TrainData,
     config: TrainConfig,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any] | None = None,
     resume: bool = False,
 ) -> TrainResult:
     """Train a classifier.
@@ -48,7 +48,8 @@ def fit(
         task: What it learns; validation follows its preprocessing.
         data: What it learns from.
         config: How.
-        arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones.
+        arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones. None takes
+            `config`.
         resume: Go on from the checkpoint in `out`.
 
     Raises:
@@ -57,6 +58,7 @@ def fit(
         ImageDecodeError: A file is not a whole image.
         TrainingDivergedError: The loss is not finite.
     """
+    arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
     plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
     watched = watched_metric(config, len(task.classes))

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from lt_data.config import DataConfig
-from lt_data.errors import ConfigError, DatasetError, Problem
+from lt_data.errors import ConfigError, DatasetError, Problem, listed
 from lt_data.index.folder import FolderScan, class_folders, scan_folder
 from lt_data.index.samples import SampleIndex
 from lt_data.task import Classes
@@ -72,7 +72,7 @@ def _names_of(train: Path, config: DataConfig) -> dict[int, str]:
         raise DatasetError(
             [Problem(str(train), f"at least two class folders are needed, found {list(names.values())}")]
         )
-    logger.info("classes: taken from %s, %s", train, ", ".join(f"{i}: {name}" for i, name in names.items()))
+    logger.info("classes: taken from %s, %s", train, listed([f"{i}: {name}" for i, name in names.items()], 20))
     return names
 
 
@@ -82,4 +82,4 @@ def _log_scan(split: str, folder: Path, scan: FolderScan, classes: Classes) -> N
         kinds = ", ".join(f"{count} x {suffix}" for suffix, count in scan.passed_over.most_common())
         logger.info("%s: passed over files that are not images: %s", split, kinds)
     if scan.empty:
-        logger.warning("%s: no image of %s; left out of averages over classes", split, ", ".join(scan.empty))
+        logger.warning("%s: no image of %s; left out of averages over classes", split, listed(scan.empty))

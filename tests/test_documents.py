@@ -1,0 +1,57 @@
+"""Every Python example of the README and of the documentation runs as written, in the order of the pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "README.md": ["README.md"],
+    "documentation": ["docs/quickstart.md", "docs/training.md", "docs/predict.md", "docs/edge.md"],
+    "lt-data": ["packages/lt-data/README.md"],
+    "lt-models": ["packages/lt-models/README.md"],
+    "lt-train": ["packages/lt-train/README.md"],
+}
+
+STAND_IN = ("timm/resnet18", "timm/test_resnet-notpretrained")
+"""Published weights need a network; a small network takes their place."""
+
+
+def examples(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label, name in enumerate(("cat", "car", "dog")):
+            (tmp_path / "my_data_dir" / split / name).mkdir(parents=True)
+            for i in range(1, 4):
+                pixels = rng.integers(0, 128, (40, 50, 3), dtype=np.uint8)
+                pixels[:, :, label] += 100
+                Image.fromarray(pixels).save(tmp_path / "my_data_dir" / split / name / f"img{i}.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pages", PAGES.values(), ids=list(PAGES))
+def test_the_examples_run_as_written(pages, folder, monkeypatch):
+    # The examples leave `steps` to the data set; a few are enough to see that they run.
+    monkeypatch.setattr("lt_train.auto.AUTO_STEPS", (2, 2))
+    found = [example for page in pages for example in examples(page)]
+    assert found
+    for example in found:
+        program = example if "notpretrained" in example else example.replace(*STAND_IN)
+        exec(compile(program, str(pages), "exec"), {"__name__": "__main__"})
+
+
+def test_every_page_of_the_documentation_with_examples_is_run():
+    with_examples = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if examples(f"docs/{page.name}")}
+    assert with_examples == set(PAGES["documentation"])
