@@ -12,6 +12,7 @@ from lightly_train.errors import (
     ModelFileError,
     ResumeError,
     RunFolderError,
+    TrainConfigError,
     UnknownModelError,
     WeightsError,
 )
@@ -73,6 +74,23 @@ def test_wrong_input_is_refused_before_anything_is_written(run, tmp_path, change
     with pytest.raises(error):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_image_size_that_the_model_cannot_take_is_refused_before_training(run, tmp_path):
+    changes = {
+        "model": "timm/test_vit-notpretrained",
+        "transform_args": {"image_size": (48, 48), "val": {"image_size": (40, 33)}},
+    }
+    with pytest.raises(TrainConfigError, match=r"image_size.*40 x 33"):
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_grey_model_is_continued_as_a_grey_model(run, tmp_path):
+    grey = {"image_size": (32, 32), "num_channels": 1}
+    first = run(tmp_path / "a", transform_args=grey)
+    second = run(tmp_path / "b", model=first.exported_best, transform_args=None, reuse_class_head=True)
+    assert lightly_train.load_model(second.exported_best, device="cpu").task.preprocessing.num_channels == 1
 
 
 def test_a_folder_in_use_is_refused_before_the_data_is_read(run, tmp_path):

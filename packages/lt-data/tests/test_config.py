@@ -116,11 +116,6 @@ def test_none_turns_a_transform_off_and_a_partial_dict_keeps_the_other_defaults(
     assert (config.random_crop.min_scale, config.random_crop.max_scale) == (0.5, 1.0)
 
 
-def test_normalisation_must_fit_the_number_of_channels():
-    with pytest.raises(ConfigError, match="4 channels"):
-        structure({"num_channels": 4, "normalize": {"mean": [0.5], "std": [0.5]}}, TransformConfig, "transform_args")
-
-
 def test_truth_values_are_not_numbers_and_text_is_not_parsed():
     for wrong in ({"num_channels": True}, {"num_channels": "3"}, {"val": {"resize_scale": float("nan")}}):
         with pytest.raises(ConfigError):

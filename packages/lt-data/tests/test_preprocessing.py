@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lt_data import Preprocessing, TransformConfig, preprocess, resolve_transforms, structure
+from lt_data import ConfigError, Normalize, Preprocessing, TransformConfig, preprocess, resolve_transforms, structure
 from lt_data.preprocessing import center_box, crop_and_resize
 
 sides = st.integers(1, 3000)
@@ -94,6 +94,18 @@ def test_what_the_user_sets_wins_and_validation_may_differ_from_training():
     resolved = resolve_transforms(config, MODEL)
     assert (resolved.train.image_size, resolved.val.image_size, resolved.val.resize_scale) == ((32, 32), (64, 64), 1.2)
     assert resolved.train.mean == resolved.val.mean == (0, 0, 0)
+
+
+def test_normalisation_must_fit_the_number_of_channels():
+    config = TransformConfig(num_channels=4, normalize=Normalize(mean=(0.5,), std=(0.5,)))
+    with pytest.raises(ConfigError, match=r"transform_args\.normalize.*4 channels"):
+        resolve_transforms(config, MODEL)
+
+
+def test_the_number_of_channels_is_the_models_unless_set():
+    grey = Preprocessing(image_size=(8, 8), num_channels=1, mean=(0.2,), std=(0.1,))
+    assert resolve_transforms(TransformConfig(), grey).val == grey
+    assert resolve_transforms(TransformConfig(num_channels=3), grey).val.mean == (0.2, 0.2, 0.2)
 
 
 @pytest.mark.parametrize(("channels", "mean"), [(1, (0.6,)), (4, (0.3, 0.6, 0.9, 0.3))])

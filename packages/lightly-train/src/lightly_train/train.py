@@ -109,11 +109,11 @@ def run(arguments: Arguments) -> TrainResult:
     from lt_data import TaskSpec, build_index, resolve_transforms
     from lt_data.torch import Augmentation
     from lt_train import RunFolder, TrainData, fit
-    from lt_train.run_log import console_log
+    from lt_train.run_log import console_log, first_process
 
     folder = RunFolder(Path(arguments.out))
     folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
-    with console_log(Console(stderr=True)):
+    with console_log(Console(stderr=True, quiet=not first_process())):
         start = load_start(arguments.model)
         index = build_index(arguments.data)
         transforms = resolve_transforms(arguments.transform_args, model_preprocessing(arguments.model, start))

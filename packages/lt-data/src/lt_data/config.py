@@ -217,7 +217,8 @@ class TransformConfig:
 
     Attributes:
         image_size: (height, width) in pixels; `"auto"` takes the model's own.
-        num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers load images unchanged and must match them.
+        num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers load images unchanged and must match them; `"auto"` is 3, or
+            that of the exported model which training starts from.
         normalize: Mean and standard deviation; `"auto"` takes the model's own.
         random_crop: Crop of random area and aspect ratio.
         random_flip: Mirroring.
@@ -226,15 +227,9 @@ class TransformConfig:
     """
 
     image_size: tuple[int, int] | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
-    num_channels: int = attrs.field(default=3, validator=at_least(1))
+    num_channels: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
     normalize: Normalize | Literal["auto"] = "auto"
     random_crop: RandomCrop | None = RandomCrop()
     random_flip: RandomFlip | None = RandomFlip()
     color_jitter: ColorJitter | None = ColorJitter()
     val: ValTransformConfig = ValTransformConfig()
-
-    def __attrs_post_init__(self) -> None:
-        if self.normalize != "auto" and not len(self.normalize.mean) == len(self.normalize.std) == self.num_channels:
-            raise ConfigError(
-                [Problem("normalize", f"needs one mean and one std for each of {self.num_channels} channels")]
-            )

@@ -7,6 +7,7 @@ from itertools import cycle, islice
 import attrs
 
 from lt_data.config import TransformConfig
+from lt_data.errors import ConfigError, Problem
 from lt_data.task import Preprocessing
 
 
@@ -30,16 +31,22 @@ def resolve_transforms(config: TransformConfig, model: Preprocessing) -> Resolve
         config: The user's wishes.
         model: The model's own preprocessing, for any number of channels: mean and std are repeated in turn, or
             averaged for one channel.
+
+    Raises:
+        ConfigError: `normalize` does not fit the number of channels.
     """
-    mean, std = (
-        (_channels(model.mean, config.num_channels), _channels(model.std, config.num_channels))
-        if config.normalize == "auto"
-        else (config.normalize.mean, config.normalize.std)
-    )
+    channels = model.num_channels if config.num_channels == "auto" else config.num_channels
+    if config.normalize == "auto":
+        mean, std = _channels(model.mean, channels), _channels(model.std, channels)
+    else:
+        mean, std = config.normalize.mean, config.normalize.std
+    if not len(mean) == len(std) == channels:
+        what = f"needs one mean and one std for each of {channels} channels, got {len(mean)} and {len(std)}"
+        raise ConfigError([Problem("transform_args.normalize", what)])
     train = attrs.evolve(
         model,
         image_size=model.image_size if config.image_size == "auto" else config.image_size,
-        num_channels=config.num_channels,
+        num_channels=channels,
         mean=mean,
         std=std,
     )
@@ -52,6 +59,8 @@ def resolve_transforms(config: TransformConfig, model: Preprocessing) -> Resolve
 
 
 def _channels(values: tuple[float, ...], count: int) -> tuple[float, ...]:
+    if count == len(values):
+        return values
     if count == 1:
         return (sum(values) / len(values),)
     return tuple(islice(cycle(values), count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,11 @@ from rich.console import Console
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("lt_data", "lt_models", "lt_train", "lt_export", "lightly_train")
+
+
+def first_process() -> bool:
+    """Whether this is the only process of a run, or the first, as far as its launcher has said so."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 class ConsoleHandler(logging.Handler):

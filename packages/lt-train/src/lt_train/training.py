@@ -53,7 +53,8 @@ def fit(
         resume: Go on from the checkpoint in `out`.
 
     Raises:
-        TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
+        TrainConfigError: `watch_metric` names no metric, the batch does not divide over the devices, or the model
+            cannot take images of this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image.
         TrainingDivergedError: The loss is not finite.
@@ -62,6 +63,7 @@ def fit(
     fabric = start_fabric(config)
     plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
     watched = watched_metric(config, len(task.classes))
+    check_input_sizes(classifier, task, data)
     if fabric.is_global_zero and not resume:
         out.prepare()
     fabric.barrier()
@@ -118,6 +120,28 @@ def watched_metric(config: TrainConfig, num_classes: int) -> str:
             f"there are {', '.join(names)}"
         )
     return config.metric_args.watch_metric
+
+
+@torch.no_grad()
+def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -> None:
+    """Run the model once at each image size, so that a size it cannot take is found before training.
+
+    Raises:
+        TrainConfigError: The model cannot take such images.
+    """
+    training = classifier.training
+    classifier.eval()
+    for spec in {data.augmentation.preprocessing, task.preprocessing}:
+        try:
+            classifier(torch.zeros(1, spec.num_channels, *spec.image_size))
+        # Models of many authors refuse a size by exceptions of many types.
+        except Exception as error:
+            height, width = spec.image_size
+            raise TrainConfigError(
+                f"transform_args.image_size: {classifier.spec.model} cannot take images of {height} x {width} pixels "
+                f"and {spec.num_channels} channels: {error}"
+            ) from error
+    classifier.train(training)
 
 
 def log_arguments(
