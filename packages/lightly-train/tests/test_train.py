@@ -34,6 +34,7 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
             transform_args={"image_sise": (32, 32), "random_crop": {"min_scal": 1}},
             logger_args={"tensorbord": None},
             metric_args={"watch": "x"},
+            loader_args={"prefetch": 2},
             save_checkpoint_args={"save_lst": True},
         )
     found = problems_of(caught)
@@ -47,6 +48,7 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
         "transform_args.random_crop.min_scal",
         "logger_args.tensorbord",
         "metric_args.watch",
+        "loader_args.prefetch",
         "save_checkpoint_args.save_lst",
     }
     assert "did you mean `csv_image_column`?" in found["data.csv_image_colum"]

@@ -146,7 +146,10 @@ def test_other_content_behind_an_image_name_is_refused(tmp_path, content):
         load_image(tmp_path / "image.png")
 
 
-def test_a_decompression_bomb_is_refused_from_its_header(tmp_path):
+@pytest.mark.parametrize("guard", [Image.MAX_IMAGE_PIXELS, None], ids=["Pillow's guard", "guard turned off"])
+def test_a_decompression_bomb_is_refused_from_its_header(tmp_path, monkeypatch, guard):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", guard)
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import lt_train.run
 from lt_data import SampleIndex
 from lt_train import (
+    LoaderArgs,
     LoggerArgs,
     MetricArgs,
     ModelArgs,
@@ -93,6 +94,14 @@ def test_the_number_of_workers_changes_nothing(job, tmp_path, num_workers):
     job.run(num_workers=0)
     job.run(num_workers=num_workers, out=parallel)
     assert_bit_identical(job.out, parallel)
+
+
+def test_workers_may_be_spawned(job, tmp_path):
+    spawned = RunFolder(tmp_path / "spawned")
+    job.run(steps=2)
+    args = LoaderArgs(multiprocessing_context="spawn", prefetch_factor=1, timeout=100.0)
+    job.run(steps=2, num_workers=1, loader_args=args, out=spawned)
+    assert_bit_identical(job.out, spawned)
 
 
 class Stopped(Exception):

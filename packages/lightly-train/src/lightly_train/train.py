@@ -82,7 +82,8 @@ def train_image_classification(
             `val`; see `lt_data.TransformConfig`. None turns a transform off.
         metric_args: `watch_metric`; see `lt_train.MetricArgs`.
         save_checkpoint_args: `save_every_num_steps`, `save_last`, `save_best`; see `lt_train.SaveCheckpointArgs`.
-        loader_args: Further arguments of the PyTorch DataLoader.
+        loader_args: `prefetch_factor`, `timeout`, `multiprocessing_context`, `pin_memory` of the PyTorch DataLoader;
+            see `lt_train.LoaderArgs`.
 
     Returns:
         Best step, best and last metrics, and the paths of the exported models.

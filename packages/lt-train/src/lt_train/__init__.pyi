@@ -1,4 +1,5 @@
 from .config import JsonlArgs as JsonlArgs
+from .config import LoaderArgs as LoaderArgs
 from .config import LoggerArgs as LoggerArgs
 from .config import MetricArgs as MetricArgs
 from .config import ModelArgs as ModelArgs

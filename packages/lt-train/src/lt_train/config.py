@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
@@ -101,6 +101,23 @@ class SaveCheckpointArgs:
 
 
 @attrs.frozen(kw_only=True)
+class LoaderArgs:
+    """Arguments of `torch.utils.data.DataLoader` that are not the run's own; no result depends on them.
+
+    Attributes:
+        prefetch_factor: Batches that each worker holds ready; None takes PyTorch's.
+        timeout: Seconds to wait for a batch of a worker, 0 for ever.
+        multiprocessing_context: How workers are started; None takes the system's way.
+        pin_memory: Whether batches lie where a GPU copies them from without waiting; auto: on GPUs.
+    """
+
+    prefetch_factor: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(1)))
+    timeout: float = attrs.field(default=0.0, validator=at_least(0.0))
+    multiprocessing_context: Literal["fork", "forkserver", "spawn"] | None = None
+    pin_memory: bool | Auto = "auto"
+
+
+@attrs.frozen(kw_only=True)
 class TrainConfig:
     """Everything about training that is neither data nor model.
 
@@ -122,7 +139,7 @@ class TrainConfig:
         logger_args: What is logged where, and how often.
         metric_args: Which metric decides.
         save_checkpoint_args: Which files a run leaves.
-        loader_args: Further arguments of the PyTorch DataLoader.
+        loader_args: How the PyTorch DataLoader works.
     """
 
     steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
@@ -141,7 +158,7 @@ class TrainConfig:
     logger_args: LoggerArgs = LoggerArgs()
     metric_args: MetricArgs = MetricArgs()
     save_checkpoint_args: SaveCheckpointArgs = SaveCheckpointArgs()
-    loader_args: dict[str, Any] = attrs.field(factory=dict)
+    loader_args: LoaderArgs = LoaderArgs()
 
     def __attrs_post_init__(self) -> None:
         if self.epochs is not None and self.steps != "auto":

@@ -31,7 +31,7 @@ from lt_data.torch import (
 from lt_models import Classifier
 from lt_train.auto import Plan
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
-from lt_train.config import TrainConfig
+from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel, save_exported
 from lt_train.loggers.build import Loggers
@@ -86,6 +86,17 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) -> dict[str, Any]:
+    """What both loaders are given; arguments of workers only where there are any."""
+    pin_memory = device.type == "cuda" if args.pin_memory == "auto" else args.pin_memory
+    loading: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
+    if num_workers > 0:
+        loading["prefetch_factor"] = args.prefetch_factor
+        loading["timeout"] = args.timeout
+        loading["multiprocessing_context"] = args.multiprocessing_context
+    return loading
+
+
 class Run:
     """One run's parts, wired; `train` is the loop."""
 
@@ -117,15 +128,13 @@ class Run:
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
         self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
-        self.pin_memory = fabric.device.type == "cuda"
+        self.loading = loading_arguments(config.loader_args, plan.num_workers, fabric.device)
         self.val_batches = eval_loader(
             EvalDataset(data.val, task.preprocessing),
             batch_size=plan.batch_size // fabric.world_size,
-            num_workers=plan.num_workers,
-            pin_memory=self.pin_memory,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
-            **config.loader_args,
+            **self.loading,
         )
 
     def restore(self) -> TrainState:
@@ -172,10 +181,7 @@ class Run:
             world_size=fabric.world_size,
         )
         dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed)
-        loader = train_loader(
-            dataset, sampler, num_workers=plan.num_workers, pin_memory=self.pin_memory, **self.config.loader_args
-        )
-        return iter(loader)
+        return iter(train_loader(dataset, sampler, **self.loading))
 
     def step(self, state: TrainState, batches: Iterator[TrainBatch]) -> torch.Tensor:
         """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
