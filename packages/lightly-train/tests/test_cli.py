@@ -15,7 +15,7 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
     trained = command(
         *("train", "--out", tmp_path / "run", "--data", tmp_path / "data.yaml"),
         *("--model", "timm/test_resnet-notpretrained", "--steps", 40, "--batch-size", 6, "--num-workers", 0),
-        *("--model-args.lr", "3e-3", "--transform-args.image-size", 32, 32),
+        *("--model-args.lr", "3e-3", "--transform-args", "{image_size: [32, 32], color_jitter: null}"),
     )
     assert trained.returncode == 0, trained.stderr
     best = json.loads(trained.stdout)["exported_best"]
@@ -33,15 +33,17 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
 
 def test_wrong_input_is_one_message_and_exit_status_2(tmp_path):
     (tmp_path / "data.yaml").write_text("trian: x\n")
-    for arguments in (
-        ("predict", tmp_path / "nothing.pt", "a.png"),
-        ("predict", tmp_path / "nothing.onnx", "a.png"),
-        ("train", "--out", tmp_path / "run", "--data", tmp_path / "data.yaml", "--model", "timm/resnet18"),
+    train = ("train", "--out", tmp_path / "run", "--data", tmp_path / "data.yaml", "--model", "timm/resnet18")
+    for arguments, message in (
+        (("predict", tmp_path / "nothing.pt", "a.png"), "nothing.pt"),
+        (("predict", tmp_path / "nothing.onnx", "a.png"), "nothing.onnx"),
+        (train, "did you mean `train`?"),
+        ((*train, "--transform-args", "{a: ["), "expected YAML"),
     ):
         failed = command(*arguments)
         assert failed.returncode == 2
         assert "Traceback" not in failed.stderr
-        assert "nothing" in failed.stderr or "did you mean `train`?" in failed.stderr
+        assert message in failed.stderr
 
 
 def test_help_names_every_command():

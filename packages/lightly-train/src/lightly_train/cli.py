@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from lt_data import LtDataError, TransformConfig
+from lt_data import ConfigError, LtDataError, Problem
 from lt_export import LtExportError
 from lt_models import LtModelsError
 from lt_train import LoggerArgs, LtTrainError, MetricArgs, ModelArgs, SaveCheckpointArgs
@@ -41,7 +41,7 @@ def train(
     overwrite: bool = False,
     reuse_class_head: bool = False,
     model_args: ModelArgs | None = None,
-    transform_args: TransformConfig | None = None,
+    transform_args: str | None = None,
     logger_args: LoggerArgs | None = None,
     metric_args: MetricArgs | None = None,
     save_checkpoint_args: SaveCheckpointArgs | None = None,
@@ -63,7 +63,7 @@ def train(
         overwrite: Replace the run in `out`.
         reuse_class_head: Keep the head's rows of classes whose name stays.
         model_args: Optimisation.
-        transform_args: How images become inputs.
+        transform_args: How images become inputs, as YAML: "{image_size: [224, 224], random_flip: null}".
         logger_args: What is logged where, and how often.
         metric_args: Which metric decides.
         save_checkpoint_args: Which files are written.
@@ -71,6 +71,8 @@ def train(
     given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
     from lightly_train.train import train_image_classification
 
+    if transform_args is not None:
+        given["transform_args"] = _from_yaml(transform_args, "transform_args")
     result = train_image_classification(**given)
     _print_json({"best_step": result.best_step, **result.best_metrics, "exported_best": str(result.exported_best)})
 
@@ -131,6 +133,15 @@ def _load(model: Path) -> ImageClassification | EdgeClassifier:
     from lightly_train.model import load_model
 
     return load_model(model)
+
+
+def _from_yaml(text: str, where: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(where, f"expected YAML such as {{image_size: [224, 224]}}: {error}")]) from error
 
 
 def _print_json(values: dict[str, Any]) -> None:
