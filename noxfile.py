@@ -101,6 +101,18 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "tests", *session.posargs)
 
 
+@nox.session(name="tests-minimum", tags=["test"])
+def tests_minimum(session: nox.Session) -> None:
+    """The lowest versions that the packages declare."""
+    if sys.version_info >= (3, 13):
+        session.skip("the lowest NumPy has no wheel for this Python")
+    folders = [argument for folder in PACKAGE_FOLDERS for argument in ("--editable", folder)]
+    wanted = ["packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"]]
+    session.install("--resolution", "lowest-direct", *folders, "--editable", *wanted)
+    suites = ("lt-data/tests", "lt-models/tests", "lt-train/tests", "lt-export/tests/export", "lightly-train/tests")
+    session.run("pytest", *(f"packages/{suite}" for suite in suites), *session.posargs)
+
+
 @nox.session(tags=["test"])
 def quickstart(session: nox.Session) -> None:
     """The main job on real input: handwritten digits, trained, exported, and run without PyTorch."""
