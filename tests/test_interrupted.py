@@ -21,7 +21,8 @@ if __name__ == "__main__":
 
 
 def start(arguments: dict[str, object]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(arguments)], stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", PROGRAM, json.dumps(arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -32,6 +33,32 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 def steps_logged(out: Path) -> int:
     file = out / "metrics.jsonl"
     return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
+def test_sigterm_to_the_whole_process_group_saves_first_as_the_documentation_says(shapes, tmp_path):
+    arguments = {
+        "out": str(tmp_path / "run"),
+        "model": "timm/test_resnet-notpretrained",
+        "data": {"train": str(shapes / "train"), "val": str(shapes / "val")},
+        "steps": 5000,
+        "batch_size": 12,
+        "num_workers": 2,
+        "accelerator": "cpu",
+        "transform_args": {"image_size": [32, 32]},
+        "logger_args": {"log_every_num_steps": 1},
+        "save_checkpoint_args": {"save_every_num_steps": 5000},
+    }
+    process = start(arguments)
+    while steps_logged(tmp_path / "run") < 5 and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    printed = process.communicate()[1].decode()
+    assert process.returncode == 128 + signal.SIGTERM, printed
+    assert "stopped at step" in printed
+    assert "Traceback" not in printed
+    saved = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert 5 <= saved["step"] < 5000
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

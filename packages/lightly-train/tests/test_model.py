@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import lightly_train
-from lightly_train.errors import ImageDecodeError, ModelFileError, PredictionArgumentError
+from lightly_train.errors import ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
 
 NAMES = [
     "ImageClassification",
@@ -84,6 +84,24 @@ def test_predicting_leaves_a_model_in_training_mode_as_it_was(model, image):
 def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
     with pytest.raises(PredictionArgumentError, match="1 to 3"):
         model.predict(image, topk=4)
+
+
+def test_a_batch_may_be_an_array_or_a_tensor_but_not_a_single_path(model, image):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
+    from_array = model.predict_batch(pixels)
+    from_tensor = model.predict_batch(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    assert [one["scores"].tolist() for one in from_array] == [one["scores"].tolist() for one in from_tensor]
+    with pytest.raises(ImageDecodeError, match="list of images"):
+        model.predict_batch(str(image))
+
+
+def test_a_model_says_what_it_is_in_one_line(model):
+    assert repr(model) == "ImageClassification(timm/test_resnet-notpretrained, 32 x 32, multiclass: red, green, blue)"
+
+
+def test_impossible_export_sizes_are_refused(model, tmp_path):
+    with pytest.raises(ExportError, match="at least 1"):
+        model.export_onnx(tmp_path / "m.onnx", height=0)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import lightly_train
 from lightly_train.errors import (
     ConfigError,
     DatasetError,
+    ImageDecodeError,
     ModelFileError,
     ResumeError,
     RunFolderError,
@@ -93,6 +94,19 @@ def test_a_grey_model_is_continued_as_a_grey_model(run, tmp_path):
     first = run(tmp_path / "a", transform_args=grey)
     second = run(tmp_path / "b", model=first.exported_best, transform_args=None, reuse_class_head=True)
     assert lightly_train.load_model(second.exported_best, device="cpu").task.preprocessing.num_channels == 1
+    with pytest.raises(ModelFileError, match="takes 1 channels, this run 3"):
+        run(tmp_path / "c", model=first.exported_best, transform_args={"num_channels": 3})
+
+
+def test_a_head_can_only_be_reused_from_a_file(run, tmp_path):
+    with pytest.raises(ConfigError, match="reuse_class_head"):
+        run(tmp_path / "run", reuse_class_head=True)
+
+
+def test_images_of_another_kind_are_found_before_anything_is_written(run, tmp_path):
+    with pytest.raises(ImageDecodeError, match="has 3 channels"):
+        run(tmp_path / "run", transform_args={"image_size": (32, 32), "num_channels": 2})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_refused_before_the_data_is_read(run, tmp_path):

@@ -109,6 +109,11 @@ def test_wrong_transform_values_are_all_reported():
     }
 
 
+def test_a_list_of_the_right_length_is_blamed_for_its_parts():
+    with pytest.raises(ConfigError, match=r"image_size.*expected an integer, got 32\.0"):
+        structure({"image_size": (32.0, 32)}, TransformConfig, "")
+
+
 def test_none_turns_a_transform_off_and_a_partial_dict_keeps_the_other_defaults():
     config = structure({"random_flip": None, "random_crop": {"min_scale": 0.5}}, TransformConfig, "")
     assert config.random_flip is None

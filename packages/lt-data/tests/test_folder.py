@@ -90,7 +90,7 @@ def test_files_of_other_kinds_are_counted_in_the_log_not_dropped_in_silence(make
 def test_images_outside_the_class_folders_are_an_error(make_folder):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
     (train / "stray.JPG").write_bytes(b"")
-    assert "1 images lie outside" in problems_of(train, val)[str(train)]
+    assert "images outside the class folders: 1" in problems_of(train, val)[str(train)]
 
 
 def test_images_at_any_depth_and_with_any_name_are_found(make_folder):

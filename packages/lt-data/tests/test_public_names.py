@@ -37,6 +37,7 @@ NAMES = [
     "between",
     "build_index",
     "check_selection",
+    "listed",
     "load_data_config",
     "load_image",
     "preprocess",

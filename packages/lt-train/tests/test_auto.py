@@ -85,5 +85,5 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero():
 
 
 def test_steps_and_epochs_together_are_refused():
-    with pytest.raises(ConfigError, match="either steps or epochs"):
+    with pytest.raises(ConfigError, match="epochs  give either steps or epochs"):
         structure({"steps": 3, "epochs": 2}, TrainConfig, "")

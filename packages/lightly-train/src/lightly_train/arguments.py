@@ -14,6 +14,8 @@ from lt_train import TrainConfig
 
 T = TypeVar("T")
 
+MODEL_FILE_SUFFIXES = (".pt", ".ckpt")
+
 
 @attrs.frozen(kw_only=True)
 class Arguments:
@@ -77,6 +79,8 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     data = collect(lambda: load_data_config(raw["data"]))
     transforms = collect(lambda: structure(raw["transform_args"] or {}, TransformConfig, "transform_args"))
     training = collect(lambda: structure(settings, TrainConfig, ""))
+    if plain is not None and plain.reuse_class_head and not is_model_file(str(plain.model)):
+        problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
     if plain is not None and plain.classification_task == "multilabel":
         problems.append(
             Problem("classification_task", "multilabel needs CSV data, which this version does not read yet")
@@ -101,6 +105,11 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
             **_plain_values(attrs.asdict(training)),
         },
     )
+
+
+def is_model_file(model: str) -> bool:
+    """Whether `model` means a file, not a name."""
+    return Path(model).suffix in MODEL_FILE_SUFFIXES or Path(model).is_file()
 
 
 def _listed(value: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from lt_data import ConfigError, LtDataError, Problem
+from lt_data import ConfigError, ImageDecodeError, LtDataError, Problem
 from lt_export import LtExportError
 from lt_models import LtModelsError
 from lt_train import LoggerArgs, LtTrainError, MetricArgs, ModelArgs, SaveCheckpointArgs
@@ -79,7 +80,7 @@ def train(
 
 @app.command
 def predict(model: Path, images: list[str], *, topk: int = 1, threshold: float = 0.5) -> None:
-    """Classify images and print one JSON object a line.
+    """Classify images and print one JSON object a line; unreadable ones are named, and the others still classified.
 
     Args:
         model: Exported model (.pt) or ONNX file (.onnx).
@@ -88,12 +89,20 @@ def predict(model: Path, images: list[str], *, topk: int = 1, threshold: float =
         threshold: A multilabel model prints every class whose score is greater.
     """
     classifier = _load(model)
+    unreadable = 0
     for image in images:
-        result = classifier.predict(image, topk=topk, threshold=threshold)
+        try:
+            result = classifier.predict(image, topk=topk, threshold=threshold)
+        except ImageDecodeError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            unreadable += 1
+            continue
         labels = [int(label) for label in result["labels"]]
         names = [classifier.classes[label] for label in labels]
         scores = [float(score) for score in result["scores"]]
         _print_json({"image": image, "labels": labels, "names": names, "scores": scores})
+    if unreadable:
+        raise SystemExit(EXIT_WRONG_INPUT)
 
 
 @app.command
@@ -121,8 +130,11 @@ def list_models(pattern: str = "*") -> None:
     """
     from lightly_train.models import list_models
 
-    for name in list_models(pattern):
-        print(name)
+    names = list_models(pattern)
+    if not names:
+        print(f"no model matches {pattern!r}", file=sys.stderr)
+        raise SystemExit(EXIT_WRONG_INPUT)
+    print("\n".join(names))
 
 
 def _load(model: Path) -> ImageClassification | EdgeClassifier:
@@ -151,7 +163,16 @@ def _print_json(values: dict[str, Any]) -> None:
 def main() -> None:
     """Entry point: errors that a user can mend are one message and exit status 2."""
     try:
-        app()
+        command, bound, _ = app.parse_args(sys.argv[1:])
+    # Settings check their own ranges while the arguments are read.
+    except ValueError as error:
+        print(f"ConfigError: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_WRONG_INPUT) from error
+    try:
+        command(*bound.args, **bound.kwargs)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (LtDataError, LtTrainError, LtModelsError, LtExportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_WRONG_INPUT) from error

@@ -11,9 +11,19 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import nn
 
-from lt_data import ImageDecodeError, ImageLike, TaskSpec, check_selection, load_image, preprocess, select_labels
+from lt_data import (
+    ImageDecodeError,
+    ImageLike,
+    TaskSpec,
+    check_selection,
+    listed,
+    load_image,
+    preprocess,
+    select_labels,
+)
 from lt_models import Classifier
 from lt_train import load_exported
 
@@ -46,6 +56,11 @@ class ImageClassification(nn.Module):
         self.classifier = classifier
         self.task = task
         self.eval()
+
+    def __repr__(self) -> str:
+        height, width = self.task.preprocessing.image_size
+        names = listed(self.task.classes.names)
+        return f"ImageClassification({self.classifier.spec.model}, {height} x {width}, {self.task.task}: {names})"
 
     @property
     def classes(self) -> dict[int, str]:
@@ -88,8 +103,10 @@ class ImageClassification(nn.Module):
     @torch.no_grad()
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
+        if isinstance(images, (str, os.PathLike, Image.Image)):
+            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
         spec = self.task.preprocessing
-        if not images:
+        if len(images) == 0:
             return np.empty((0, len(self.task.classes)), dtype=np.float32)
         inputs = [preprocess(load_image(_pixels(image), spec.num_channels), spec) for image in images]
         weights = next(self.classifier.parameters())
@@ -138,10 +155,12 @@ class ImageClassification(nn.Module):
             VerificationError: The exported model answers differently; no file is written.
             MissingPackageError: A package is not installed; says which extra brings it.
         """
-        from lt_export import export_onnx
+        from lt_export import ExportError, export_onnx
 
         own = self.task.preprocessing
-        size = (height or own.image_size[0], width or own.image_size[1])
+        size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
+        if min(size) < 1:
+            raise ExportError(f"height and width must be at least 1, got {size}")
         task = attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
         return export_onnx(
             self.classifier,

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightly_train.arguments import Arguments, read_arguments
+from lightly_train.arguments import Arguments, is_model_file, read_arguments
 
 if TYPE_CHECKING:
     from lt_data import DatasetIndex, Preprocessing
     from lt_models import Classifier
     from lt_train import ExportedModel, TrainResult
-
-logger = logging.getLogger(__name__)
-
-MODEL_FILE_SUFFIXES = (".pt", ".ckpt")
 
 
 def train_image_classification(
@@ -145,7 +140,7 @@ def load_start(model: str) -> ExportedModel | None:
     from lt_models import check_name
     from lt_train import load_exported
 
-    if Path(model).suffix in MODEL_FILE_SUFFIXES or Path(model).is_file():
+    if is_model_file(model):
         return load_exported(Path(model))
     check_name(model)
     return None

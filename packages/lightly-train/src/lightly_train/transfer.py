@@ -25,6 +25,11 @@ def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, 
     Raises:
         ModelFileError: The backbones differ.
     """
+    if start.spec.num_channels != classifier.spec.num_channels:
+        raise ModelFileError(
+            f"the model to start from takes {start.spec.num_channels} channels, this run "
+            f"{classifier.spec.num_channels}; leave transform_args.num_channels out"
+        )
     head = {name: tensor for name, tensor in start.state.items() if name.startswith("head.")}
     rest = {name: tensor for name, tensor in start.state.items() if name not in head}
     try:

@@ -13,6 +13,7 @@ from .errors import LtDataError as LtDataError
 from .errors import PredictionArgumentError as PredictionArgumentError
 from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
+from .errors import listed as listed
 from .files import atomic_write as atomic_write
 from .images.open import ImageLike as ImageLike
 from .images.open import load_image as load_image

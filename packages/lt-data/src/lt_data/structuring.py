@@ -139,12 +139,16 @@ def _union_hook(union: Any, converter: cattrs.Converter) -> Callable[[Any, Any],
             try:
                 return converter.structure(value, member)
             except Exception as error:
-                if attrs.has(member) and isinstance(value, Mapping):
+                if (attrs.has(member) and isinstance(value, Mapping)) or _fits_but_for_its_parts(member, value):
                     raise error
         kinds = [_kind(member) for member in members] + (["None"] if optional else [])
         raise ValueError(f"expected {' or '.join(kinds)}, got {_shown(value)}")
 
     return hook
+
+
+def _fits_but_for_its_parts(kind: Any, value: Any) -> bool:
+    return _origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(get_args(kind))
 
 
 def _tuple_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:

@@ -8,6 +8,8 @@ import lt_data.torch
 
 NAMES = [
     "Augmentation",
+    "Batches",
+    "EvalBatch",
     "EvalDataset",
     "SampleKey",
     "StreamSampler",

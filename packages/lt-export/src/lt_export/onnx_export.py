@@ -104,6 +104,8 @@ def export_onnx(
         _require("onnxslim", "onnxslim", "simplify=True")
     if batch_size < 1:
         raise ExportError(f"batch_size must be at least 1, got {batch_size}")
+    if out.is_dir():
+        raise ExportError(f"{out}: is a folder; name a file in it, such as {out / 'model.onnx'}")
     if not out.parent.is_dir():
         raise ExportError(f"{out.parent}: there is no such folder")
     model = ScoresOf(copy.deepcopy(classifier).cpu().float(), task).eval()

@@ -156,3 +156,5 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, message):
 def test_a_missing_folder_is_refused_before_any_work(tmp_path):
     with pytest.raises(ExportError, match="no such folder"):
         export_onnx(network(), task_spec(), tmp_path / "no" / "m.onnx")
+    with pytest.raises(ExportError, match="is a folder"):
+        export_onnx(network(), task_spec(), tmp_path)

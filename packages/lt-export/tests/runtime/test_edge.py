@@ -95,6 +95,15 @@ def test_wrong_arguments_and_images_are_refused(make_onnx, tmp_path):
         classifier.predict(flat(0, 0, 0), topk=4)
     with pytest.raises(ImageDecodeError, match=r"nothing\.png"):
         classifier.predict(tmp_path / "nothing.png")
+    with pytest.raises(ImageDecodeError, match="list of images"):
+        classifier.predict_batch(str(tmp_path / "nothing.png"))
+    assert repr(classifier) == "EdgeClassifier(16 x 24, multiclass: red, green, blue)"
+
+
+@pytest.mark.parametrize("num_threads", [0, -1, "2"])
+def test_impossible_numbers_of_threads_are_refused(make_onnx, num_threads):
+    with pytest.raises(EdgeModelError, match="num_threads"):
+        lt_export.load(make_onnx(), num_threads=num_threads)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(1000)])

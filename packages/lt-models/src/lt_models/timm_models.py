@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -12,6 +13,8 @@ from lt_models.catalog import Backbone
 from lt_models.errors import ModelConfigError, UnknownModelError, WeightsError
 from lt_models.names import NOT_PRETRAINED, ModelName
 from lt_models.spec import ClassifierSpec, ModelInput
+
+logger = logging.getLogger(__name__)
 
 INTERPOLATIONS = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
@@ -58,6 +61,9 @@ def build(name: ModelName, spec: ClassifierSpec, *, pretrained: bool) -> Backbon
 
 def _create(model: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
     cache = os.environ.get("LIGHTLY_TRAIN_MODEL_CACHE_DIR")
+    if pretrained:
+        card = _card(model)
+        logger.info("model: timm/%s, weights %s", model, card.get("hf_hub_id") or card.get("url"))
     try:
         module: nn.Module = timm.create_model(
             model, pretrained=pretrained, num_classes=0, cache_dir=cache if pretrained else None, **arguments

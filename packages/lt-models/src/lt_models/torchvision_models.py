@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from typing import Any
@@ -13,6 +14,8 @@ from lt_models.catalog import Backbone
 from lt_models.errors import ModelConfigError, WeightsError
 from lt_models.names import NOT_PRETRAINED, ModelName
 from lt_models.spec import ClassifierSpec, ModelInput
+
+logger = logging.getLogger(__name__)
 
 UNSUPPORTED = frozenset({"googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1"})
 """Models that do not end in one linear layer: auxiliary heads, or a convolution as head."""
@@ -55,6 +58,7 @@ def _create(model: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
         return module
     weights = torchvision.models.get_model_weights(model).DEFAULT
     cache = os.environ.get("LIGHTLY_TRAIN_MODEL_CACHE_DIR")
+    logger.info("model: torchvision/%s, weights %s", model, weights.url)
     try:
         state = hub.load_state_dict_from_url(
             weights.url, model_dir=cache, map_location="cpu", check_hash=True, weights_only=True

@@ -20,6 +20,7 @@ AUTO_CLIP_NORM = 3.0
 AUTO_WEIGHT_DECAY = 1e-4
 AUTO_VALIDATIONS = 100
 AUTO_VAL_STEPS = 1000
+AUTO_SAVE_STEPS = 1000
 AUTO_LOG_STEPS = 100
 AUTO_WORKERS = 8
 
@@ -81,7 +82,9 @@ def make_plan(config: TrainConfig, *, num_samples: int, world_size: int) -> tupl
     if accumulation == "auto":
         accumulation = 1
         reasons["gradient_accumulation_steps"] = "every forward pass is a step"
-    steps = _steps(config, num_samples / (batch_size * accumulation), reasons)
+    steps_per_epoch = num_samples / (batch_size * accumulation)
+    steps = _steps(config, steps_per_epoch, reasons)
+    val_every = _val_every(config, steps, steps_per_epoch, reasons)
     return (
         Plan(
             steps=steps,
@@ -93,8 +96,8 @@ def make_plan(config: TrainConfig, *, num_samples: int, world_size: int) -> tupl
             warmup_steps=_warmup(config, steps, reasons),
             clip_norm=_clip_norm(config, reasons),
             log_every=_log_every(config, steps, reasons),
-            val_every=_val_every(config, steps, num_samples / (batch_size * accumulation), reasons),
-            save_every=config.save_checkpoint_args.save_every_num_steps,
+            val_every=val_every,
+            save_every=_save_every(config, val_every, reasons),
         ),
         reasons,
     )
@@ -154,6 +157,13 @@ def _val_every(config: TrainConfig, steps: int, steps_per_epoch: float, reasons:
         f"one an epoch, at most {AUTO_VAL_STEPS} steps apart, no more than {AUTO_VALIDATIONS} in all"
     )
     return max(math.ceil(steps / AUTO_VALIDATIONS), min(AUTO_VAL_STEPS, math.ceil(steps_per_epoch)))
+
+
+def _save_every(config: TrainConfig, val_every: int, reasons: dict[str, str]) -> int:
+    if config.save_checkpoint_args.save_every_num_steps != "auto":
+        return config.save_checkpoint_args.save_every_num_steps
+    reasons["save_checkpoint_args.save_every_num_steps"] = f"every validation, at most {AUTO_SAVE_STEPS} steps apart"
+    return min(AUTO_SAVE_STEPS, val_every)
 
 
 def _workers(config: TrainConfig, reasons: dict[str, str]) -> int:

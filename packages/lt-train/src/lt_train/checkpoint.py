@@ -17,6 +17,9 @@ from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
 from lt_train.state import Best, TrainState
 from lt_train.torchfile import read_torch_file, write_torch_file
 
+DERIVED = ("task_spec", "train_files", "val_files")
+"""What follows from the arguments and the data; told of only where no argument differs."""
+
 FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 """Arguments that a resumed run may change: its result does not depend on them."""
 
@@ -75,6 +78,8 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
         for name in sorted({*flat_before, *flat_now})
         if name.partition(".")[0] not in FREE_TO_CHANGE and flat_before.get(name) != flat_now.get(name)
     ]
+    arguments = [line for line in differing if not line.strip().startswith(DERIVED)]
+    differing = arguments or differing
     if differing:
         raise ResumeError(
             "\n".join(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from lt_data import above, at_least, between
+from lt_data import ConfigError, Problem, above, at_least, between
 
 Auto = Literal["auto"]
 
@@ -90,12 +90,13 @@ class SaveCheckpointArgs:
     """Which files a run leaves.
 
     Attributes:
-        save_every_num_steps: Steps between checkpoints; the last step always saves one.
+        save_every_num_steps: Steps between checkpoints; auto: at every validation, at most 1000 steps apart. The last
+            step always saves one.
         save_last: Export the model at each checkpoint to `exported_last.pt`.
         save_best: Export the model to `exported_best.pt` whenever the watched metric improves.
     """
 
-    save_every_num_steps: int = attrs.field(default=1000, validator=at_least(1))
+    save_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
     save_last: bool = True
     save_best: bool = True
 
@@ -162,4 +163,4 @@ class TrainConfig:
 
     def __attrs_post_init__(self) -> None:
         if self.epochs is not None and self.steps != "auto":
-            raise ValueError("give either steps or epochs, not both")
+            raise ConfigError([Problem("epochs", "give either steps or epochs, not both")])

@@ -25,8 +25,9 @@ class RunProgress:
     def __init__(self, console: Console, *, first: int, total: int) -> None:
         self._live = _live_line(console) if console.is_terminal else None
         self._task = self._live.add_task("training", total=total, completed=first, values="") if self._live else None
-        self._first, self._total = first, total
-        self._began = self._spoke = time.monotonic()
+        self._total = total
+        self._counted_from: tuple[int, float] | None = None
+        self._spoke = time.monotonic()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -38,13 +39,15 @@ class RunProgress:
             yield
 
     def advance(self, done: int) -> None:
-        """Tell that `done` steps are finished."""
+        """Tell that `done` steps are finished; the first one, which starts workers, does not count for the ETA."""
+        if self._counted_from is None:
+            self._counted_from = (done, time.monotonic())
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=done)
 
-    def report(self, done: int, values: dict[str, float], *, always: bool = False) -> None:
+    def report(self, done: int, values: dict[str, float], *, always: bool = False, note: str = "") -> None:
         """Show values of step `done`; on a plain output at most every ten seconds unless `always`."""
-        text = "  ".join(f"{name.rpartition('/')[2]} {value:.4g}" for name, value in values.items())
+        text = "  ".join([*(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in values.items()), note]).rstrip()
         if self._live is not None and self._task is not None:
             self._live.update(self._task, values=text)
             if not always:
@@ -52,10 +55,12 @@ class RunProgress:
         now = time.monotonic()
         if always or done == self._total or now - self._spoke >= PLAIN_INTERVAL_SECONDS:
             self._spoke = now
-            logger.info("step %d/%d  %s  ETA %s", done, self._total, text, self._remaining(done, now))
+            eta = f"  ETA {self._remaining(done, now)}" if done < self._total else ""
+            logger.info("step %d/%d  %s%s", done, self._total, text, eta)
 
     def _remaining(self, done: int, now: float) -> str:
-        pace = (now - self._began) / max(1, done - self._first)
+        first, began = self._counted_from or (done, now)
+        pace = (now - began) / max(1, done - first)
         minutes, seconds = divmod(round(pace * (self._total - done)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours:d}:{minutes:02d}:{seconds:02d}"

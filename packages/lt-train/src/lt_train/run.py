@@ -81,9 +81,9 @@ class TrainData:
     augmentation: Augmentation
 
 
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of torch's generator for one step on one rank."""
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def pass_seed(seed: int, step: int, part: int, rank: int) -> int:
+    """Seed of torch's generator for one forward pass on one rank."""
+    return int(np.random.SeedSequence((seed, step, part, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) -> dict[str, Any]:
@@ -158,9 +158,9 @@ class Run:
                 loggers.log(state.step, values)
                 progress.report(state.step, values)
             if last or state.step % plan.val_every == 0:
-                self.validate(state)
+                best = self.validate(state)
                 loggers.log(state.step, state.latest)
-                progress.report(state.step, state.latest, always=True)
+                progress.report(state.step, state.latest, always=True, note="(best)" if best else "")
             stopping = self.asked_to_stop(stop)
             if last or stopping or state.step % plan.save_every == 0:
                 self.save(state)
@@ -188,11 +188,12 @@ class Run:
         self.model.train()
         if self.config.model_args.backbone_freeze:
             self.classifier.backbone.eval()
-        # Dropout draws from torch's generator: seeding it by step makes that, too, a function and not a state.
-        torch.manual_seed(step_seed(self.config.seed, state.step, self.fabric.global_rank))
         set_lr(self.optimizer, lr_at(state.step, self.plan))
         for part in range(self.plan.accumulation):
             batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
+            # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
+            # dropout a function of the step and not a state.
+            torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
             images = finish(batch.images, batch.color_matrix, batch.contrast, self.data.augmentation.preprocessing)
             with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
                 loss = functional.cross_entropy(
@@ -231,14 +232,16 @@ class Run:
             "gradient_norm": gradient_norm.item(),
         }
 
-    def validate(self, state: TrainState) -> None:
-        """Evaluate, and export the model if it is the best so far."""
+    def validate(self, state: TrainState) -> bool:
+        """Evaluate, and export the model if it is the best so far; returns whether it is."""
         state.latest = validate(self.fabric, self.classifier, self.val_batches, len(self.task.classes))
         value = state.latest[self.watched]
-        if improves(value, state.best, lower_is_better=self.watched == LOSS):
+        best = improves(value, state.best, lower_is_better=self.watched == LOSS)
+        if best:
             state.best = Best(state.step, value, state.latest)
             if self.config.save_checkpoint_args.save_best:
                 self.on_rank_zero(partial(save_exported, self.out.exported_best), state)
+        return best
 
     def save(self, state: TrainState) -> None:
         """Write the checkpoint, and export the model beside it."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-logger = logging.getLogger(__name__)
+details = logging.getLogger("lt_train.details")
+"""For lines that belong into `train.log` only."""
 
 PACKAGES = ("lt_data", "lt_models", "lt_train", "lt_export", "lightly_train")
 
@@ -24,7 +25,7 @@ class ConsoleHandler(logging.Handler):
     """Lines above the progress bar, on the same console."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -48,14 +49,17 @@ def file_log(path: Path) -> Iterator[None]:
     """Append all lines of our packages to `path`, with time and level, and what ended the run early."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    details.propagate = False
+    details.setLevel(logging.DEBUG)
+    details.addHandler(handler)
     try:
         with _attached(handler):
-            try:
-                yield
-            except Exception:
-                logger.debug("the run ended early", exc_info=True)
-                raise
+            yield
+    except Exception:
+        details.debug("the run ended early", exc_info=True)
+        raise
     finally:
+        details.removeHandler(handler)
         handler.close()
 
 
@@ -65,7 +69,7 @@ def _attached(handler: logging.Handler) -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:

@@ -35,6 +35,8 @@ def read_torch_file(path: Path, formats: Mapping[str, int]) -> dict[str, Any]:
     Raises:
         ModelFileError: The file is missing, damaged, foreign, or newer than this version.
     """
+    if path.is_dir():
+        raise ModelFileError(f"{path}: is a folder; a run's best model is exported_models/exported_best.pt in it")
     if not path.is_file():
         raise ModelFileError(f"{path}: there is no such file")
     if not zipfile.is_zipfile(path):

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from lt_data import TaskSpec
+from lt_data import TaskSpec, load_image
 from lt_models import Classifier
 from lt_train.auto import Plan, make_plan
 from lt_train.config import TrainConfig
@@ -22,7 +22,7 @@ from lt_train.loggers.build import open_loggers
 from lt_train.progress import RunProgress
 from lt_train.run import Run, TrainData, TrainResult
 from lt_train.run_folder import RunFolder
-from lt_train.run_log import console_log, file_log
+from lt_train.run_log import console_log, details, file_log
 from lt_train.signals import stop_request
 from lt_train.state import TrainState
 from lt_train.validate import WATCHED, watchable
@@ -64,6 +64,7 @@ def fit(
     plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
     watched = watched_metric(config, len(task.classes))
     check_input_sizes(classifier, task, data)
+    check_first_images(task, data)
     if fabric.is_global_zero and not resume:
         out.prepare()
     fabric.barrier()
@@ -72,7 +73,7 @@ def fit(
         if fabric.is_global_zero:
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log))
-        log_arguments(arguments, plan, reasons, data, task)
+        log_arguments(fabric, arguments, plan, reasons, data, task)
         run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments)
         state = run.restore() if resume else TrainState.fresh(fabric.device)
         loggers = stack.enter_context(
@@ -82,7 +83,18 @@ def fit(
         stop = stack.enter_context(stop_request())
         stack.enter_context(progress.shown())
         run.train(state, loggers, progress, stop)
-    return run.result(state)
+        result = run.result(state)
+        log_result(result, watched)
+    return result
+
+
+def log_result(result: TrainResult, watched: str) -> None:
+    """Close the log with what was reached and where it is."""
+    value = result.best_metrics.get(watched, float("nan"))
+    logger.info("done: best %s %.4g at step %d", watched, value, result.best_step)
+    for file in (result.exported_best, result.exported_last):
+        if file is not None:
+            logger.info("model: %s", file)
 
 
 def start_fabric(config: TrainConfig) -> Fabric:
@@ -144,18 +156,36 @@ def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -
     classifier.train(training)
 
 
+def check_first_images(task: TaskSpec, data: TrainData) -> None:
+    """Read one image of each split, so that images of another kind than asked for are found before training.
+
+    Raises:
+        ImageDecodeError: An image does not have `num_channels`, or is broken.
+    """
+    for samples, spec in ((data.train, data.augmentation.preprocessing), (data.val, task.preprocessing)):
+        load_image(samples.path(0), spec.num_channels)
+
+
 def log_arguments(
-    arguments: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str], data: TrainData, task: TaskSpec
+    fabric: Fabric,
+    arguments: Mapping[str, Any],
+    plan: Plan,
+    reasons: Mapping[str, str],
+    data: TrainData,
+    task: TaskSpec,
 ) -> None:
     """Open the log with everything that decides the run; the screen gets the short of it."""
-    logger.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
-    logger.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
+    details.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
+    details.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
     for name, reason in reasons.items():
-        logger.debug("auto: %s: %s", name, reason)
-    logger.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
-    logger.debug("validation, predict and the edge: %s", task.preprocessing)
+        details.debug("auto: %s: %s", name, reason)
+    details.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
+    details.debug("validation, predict and the edge: %s", task.preprocessing)
     logger.info(
-        "training: %d images, %d for validation, %d classes; %d steps of %d images, learning rate %.2g",
+        "training on %d x %s in %s: %d images, %d for validation, %d classes; %d steps of %d images, rate %.2g",
+        fabric.world_size,
+        fabric.device.type,
+        fabric.strategy.precision.precision,
         len(data.train),
         len(data.val),
         len(task.classes),

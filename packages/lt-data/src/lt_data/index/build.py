@@ -58,6 +58,8 @@ def build_index(config: DataConfig) -> DatasetIndex:
             problems.extend(error.problems)
     if problems:
         raise DatasetError(problems)
+    if folders["train"].resolve() == folders["val"].resolve():
+        logger.warning("train and val are the same folder: validation says nothing about other images")
     for split, scan in scans.items():
         _log_scan(split, folders[split], scan, classes)
     return DatasetIndex(classes, scans["train"].samples, scans["val"].samples)
@@ -69,9 +71,8 @@ def _names_of(train: Path, config: DataConfig) -> dict[int, str]:
     if unknown:
         raise ConfigError([Problem("data.ignore_classes", f"{entry!r} is not a class of {train}") for entry in unknown])
     if len(config.kept_classes(names)) < 2:
-        raise DatasetError(
-            [Problem(str(train), f"at least two class folders are needed, found {list(names.values())}")]
-        )
+        kept = listed(list(config.kept_classes(names).values())) or "none"
+        raise DatasetError([Problem(str(train), f"at least two classes are needed, ignored ones aside; found {kept}")])
     logger.info("classes: taken from %s, %s", train, listed([f"{i}: {name}" for i, name in names.items()], 20))
     return names
 

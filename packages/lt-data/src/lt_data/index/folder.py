@@ -136,7 +136,7 @@ def _loose_images(root: Path) -> list[Problem]:
         loose = sum(not entry.name.startswith(".") and is_image_name(entry.name) for entry in entries)
     if not loose:
         return []
-    return [Problem(str(root), f"{loose} images lie outside the class folders; move them into one, or away")]
+    return [Problem(str(root), f"images outside the class folders: {loose}; move them into one, or away")]
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

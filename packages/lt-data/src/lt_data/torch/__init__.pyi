@@ -1,8 +1,10 @@
 from .augment import Augmentation as Augmentation
 from .augment import finish as finish
+from .dataset import EvalBatch as EvalBatch
 from .dataset import EvalDataset as EvalDataset
 from .dataset import TrainBatch as TrainBatch
 from .dataset import TrainDataset as TrainDataset
+from .loader import Batches as Batches
 from .loader import eval_loader as eval_loader
 from .loader import train_loader as train_loader
 from .sampler import SampleKey as SampleKey

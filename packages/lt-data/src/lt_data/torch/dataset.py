@@ -59,7 +59,7 @@ class TrainDataset(Dataset[TrainBatch]):
         # The 1 keeps this stream apart from sample_order's, which is seeded with (seed, epoch).
         rng = np.random.default_rng((self.seed, key.epoch, key.sample, 1))
         image = load_image(self.samples.path(key.sample), self.augmentation.preprocessing.num_channels)
-        pixels = np.ascontiguousarray(self.augmentation.geometry(image, rng).transpose(2, 0, 1))
+        pixels = np.array(self.augmentation.geometry(image, rng).transpose(2, 0, 1), order="C")
         color = self.augmentation.color(rng)
         return TrainBatch(
             torch.from_numpy(pixels),
@@ -69,8 +69,20 @@ class TrainDataset(Dataset[TrainBatch]):
         )
 
 
+class EvalBatch(NamedTuple):
+    """Evaluation samples as `predict` and the edge see them.
+
+    Attributes:
+        images: float32 of shape (N, C, H, W), a single sample without N.
+        targets: Class indices, int64 of shape (N,).
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+
+
 @attrs.frozen
-class EvalDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class EvalDataset(Dataset[EvalBatch]):
     """Samples exactly as `predict` and the edge runtime see them.
 
     Attributes:
@@ -84,12 +96,12 @@ class EvalDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The model's input, float32 of shape (C, H, W), and the class index.
+    def __getitem__(self, index: int) -> EvalBatch:
+        """The model's input and class index of one sample.
 
         Raises:
             ImageDecodeError: The file is not a whole image.
         """
         image = load_image(self.samples.path(index), self.preprocessing.num_channels)
         pixels = preprocess(image, self.preprocessing)
-        return torch.from_numpy(pixels), torch.tensor(int(self.samples.labels[index]))
+        return EvalBatch(torch.from_numpy(pixels), torch.tensor(int(self.samples.labels[index])))

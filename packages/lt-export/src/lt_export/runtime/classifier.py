@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from lt_data import ImageLike, Prediction, TaskSpec, check_selection, load_image, preprocess, select_labels
+from lt_data import (
+    ImageDecodeError,
+    ImageLike,
+    Prediction,
+    TaskSpec,
+    check_selection,
+    listed,
+    load_image,
+    preprocess,
+    select_labels,
+)
 from lt_export.errors import EdgeModelError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
 from lt_export.runtime.onnx_session import open_session
@@ -30,6 +41,10 @@ class EdgeClassifier:
         self._session = session
         self._fixed_batch = _fixed_batch(session)
         self.task = task
+
+    def __repr__(self) -> str:
+        height, width = self.task.preprocessing.image_size
+        return f"EdgeClassifier({height} x {width}, {self.task.task}: {listed(self.task.classes.names)})"
 
     @property
     def classes(self) -> dict[int, str]:
@@ -61,6 +76,8 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
+        if isinstance(images, (str, os.PathLike, Image.Image)):
+            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
         spec = self.task.preprocessing
         inputs = [preprocess(load_image(image, spec.num_channels), spec) for image in images]
         if not inputs:
@@ -86,9 +103,11 @@ def load(path: str | os.PathLike[str], *, num_threads: int | None = None) -> Edg
         num_threads: Threads of one operator; None takes one for each core.
 
     Raises:
-        EdgeModelError: The file is missing, no ONNX model, or has no TaskSpec.
+        EdgeModelError: The file is missing, no ONNX model, or has no TaskSpec; or `num_threads` is below 1.
         MissingPackageError: onnxruntime is not installed.
     """
+    if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
+        raise EdgeModelError(f"num_threads must be an integer of at least 1, or None, got {num_threads!r}")
     file = Path(path)
     try:
         content = file.read_bytes()
