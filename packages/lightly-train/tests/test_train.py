@@ -57,10 +57,10 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
     assert not (tmp_path / "run").exists()
 
 
-def test_multilabel_says_what_it_needs(run, tmp_path):
+def test_multilabel_is_refused_until_it_can_be_trained(run, tmp_path):
     with pytest.raises(ConfigError) as caught:
         run(tmp_path / "run", classification_task="multilabel")
-    assert "CSV" in problems_of(caught)["classification_task"]
+    assert "multiclass" in problems_of(caught)["classification_task"]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,29 @@ def test_a_yaml_file_serves_as_data(run, data, tmp_path):
     (tmp_path / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\n")
     result = run(tmp_path / "run", data=tmp_path / "data.yaml")
     assert lightly_train.load_model(result.exported_last, device="cpu").classes == {0: "blue", 1: "green", 2: "red"}
+
+
+def test_csv_files_serve_as_data_with_names_or_ids(run, data, tmp_path):
+    for kind in ("name", "id"):
+        for split in ("train", "val"):
+            rows = [
+                f'{path},"{path.parent.name if kind == "name" else class_id}"'
+                for class_id, name in data["classes"].items()
+                for path in sorted((data[split] / name).iterdir())
+            ]
+            (tmp_path / f"{split}.csv").write_text("\n".join(["image_path,label", *rows]))
+        table = {
+            "train_csv": tmp_path / "train.csv",
+            "val_csv": tmp_path / "val.csv",
+            "classes": data["classes"],
+            "ignore_classes": [4],
+            "csv_image_column": "image_path",
+            "csv_label_column": "label",
+            "csv_label_type": kind,
+            "label_delimiter": ",",
+        }
+        result = run(tmp_path / kind, data=table)
+        assert lightly_train.load_model(result.exported_best, device="cpu").classes == {7: "green", 9: "blue"}
 
 
 def test_ignored_classes_are_neither_trained_nor_predicted(run, data, tmp_path):

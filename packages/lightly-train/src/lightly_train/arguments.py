@@ -82,9 +82,7 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     if plain is not None and plain.reuse_class_head and not is_model_file(str(plain.model)):
         problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
     if plain is not None and plain.classification_task == "multilabel":
-        problems.append(
-            Problem("classification_task", "multilabel needs CSV data, which this version does not read yet")
-        )
+        problems.append(Problem("classification_task", "this version trains multiclass models only"))
     if problems or plain is None or data is None or transforms is None or training is None:
         raise ConfigError(problems)
     return Arguments(

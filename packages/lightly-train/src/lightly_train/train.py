@@ -49,9 +49,9 @@ def train_image_classification(
 
     Args:
         out: Run folder; refused when it exists and is not empty, unless `overwrite` or `resume_interrupted`.
-        data: `train` and `val` folders, each with one folder of images a class; `classes`, a dict from class ID to
-            name (None: the training folder's names); `ignore_classes`, IDs or names. Or the path of a YAML file with
-            these keys.
+        data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files;
+            `classes`, a dict from class ID to name (None: the names in the training data); `ignore_classes`, IDs or
+            names; see `lt_data.DataConfig`. Or the path of a YAML file with these keys.
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
         classification_task: `"multiclass"`, each image has one class.

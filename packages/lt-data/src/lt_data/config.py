@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ class DataConfig:
         csv_label_column: Column of labels.
         csv_label_type: Whether labels are class names or class IDs.
         label_delimiter: Text between the labels of one image.
+        encoding: Of CSV files; a byte order mark of UTF-16 is recognised.
     """
 
     train: Path | None = None
@@ -91,7 +93,8 @@ class DataConfig:
     csv_image_column: str = "image_path"
     csv_label_column: str = "label"
     csv_label_type: Literal["name", "id"] = "name"
-    label_delimiter: str = ","
+    label_delimiter: str = attrs.field(default=",", validator=attrs.validators.min_len(1))
+    encoding: str = "utf-8-sig"
 
     def __attrs_post_init__(self) -> None:
         problems = [*self._split_problems(), *self._class_problems()]
@@ -103,10 +106,14 @@ class DataConfig:
             folder, table = getattr(self, split), getattr(self, f"{split}_csv")
             if folder is not None and table is not None:
                 yield Problem(f"{split}_csv", f"give either `{split}` or `{split}_csv`, not both")
-            elif table is not None:
-                yield Problem(f"{split}_csv", f"this version of lt-data reads folders only; use `{split}`")
-            elif folder is None and split != "test":
-                yield Problem(split, "this key is required: the folder with one folder of images a class")
+            elif folder is None and table is None and split != "test":
+                yield Problem(
+                    split, f"this key is required: a folder with one folder of images a class; or `{split}_csv`"
+                )
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            yield Problem("encoding", f"Python knows no encoding {self.encoding!r}")
 
     def _class_problems(self) -> Iterable[Problem]:
         if self.classes is None:

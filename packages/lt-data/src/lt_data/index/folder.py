@@ -24,12 +24,10 @@ class FolderScan:
     Attributes:
         samples: The images, ordered by relative path.
         passed_over: How many files of other kinds were seen, by suffix.
-        empty: Names of the classes without an image.
     """
 
     samples: SampleIndex
     passed_over: Counter[str]
-    empty: tuple[str, ...]
 
 
 def class_folders(root: Path) -> list[str]:
@@ -43,7 +41,7 @@ def class_folders(root: Path) -> list[str]:
             names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     except OSError as error:
         raise DatasetError([Problem(str(root), f"cannot be read as a folder: {error.strerror}")]) from error
-    return sorted(names, key=_natural)
+    return sorted(names, key=natural)
 
 
 def scan_folder(root: Path, classes: Classes, ignored: frozenset[str], *, need_all: bool) -> FolderScan:
@@ -82,7 +80,7 @@ def scan_folder(root: Path, classes: Classes, ignored: frozenset[str], *, need_a
     if problems:
         raise DatasetError(problems)
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), counts)
-    return FolderScan(SampleIndex.from_paths(root, paths, labels), passed_over, empty)
+    return FolderScan(SampleIndex.from_paths(root, paths, labels), passed_over)
 
 
 def _name_problems(
@@ -139,7 +137,7 @@ def _loose_images(root: Path) -> list[Problem]:
     return [Problem(str(root), f"images outside the class folders: {loose}; move them into one, or away")]
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts `2` before `10`."""
     parts = re.split(r"([0-9]+)", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
