@@ -11,7 +11,7 @@ import lt_export
 NAMES = ["left", "right", "none"]
 
 
-@pytest.fixture(scope="module", params=[(32, 32), (24, 48)], ids=["square", "wide"])
+@pytest.fixture(scope="module", params=[((32, 32), "crop"), ((24, 48), "crop"), ((32, 32), "letterbox")], ids=str)
 def result(request, tmp_path_factory, shapes):
     return lightly_train.train_image_classification(
         out=tmp_path_factory.mktemp("run") / "run",
@@ -21,7 +21,7 @@ def result(request, tmp_path_factory, shapes):
         batch_size=15,
         num_workers=2,
         accelerator="cpu",
-        transform_args={"image_size": request.param, "random_flip": None},
+        transform_args={"image_size": request.param[0], "resize_mode": request.param[1], "random_flip": None},
         model_args={"lr": 2e-3},
     )
 

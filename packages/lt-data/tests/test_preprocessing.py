@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lt_data import ConfigError, Normalize, Preprocessing, TransformConfig, preprocess, resolve_transforms, structure
-from lt_data.preprocessing import center_box, crop_and_resize
+from lt_data.preprocessing import center_box, crop_and_resize, fit_size
 
 sides = st.integers(1, 3000)
 sizes = st.tuples(st.integers(1, 512), st.integers(1, 512))
@@ -62,6 +62,37 @@ def test_shrinking_is_antialiased():
         box = center_box(512, 512, spec)
         small = crop_and_resize(checkerboard, box, (32, 32), interpolation)
         assert np.abs(small.astype(int) - 127).max() <= 3
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300), size=st.tuples(st.integers(1, 64), st.integers(1, 64)))
+def test_letterbox_keeps_the_whole_image_and_its_aspect_ratio_inside_the_mean_colour(height, width, size):
+    spec = Preprocessing(image_size=size, resize_mode="letterbox", mean=(0.5, 0.25, 0.75), std=(1,) * 3)
+    fitted = fit_size(np.full((height, width, 3), 255, np.uint8), spec)
+    assert fitted.shape == (*size, 3)
+    inside = (fitted == 255).all(axis=2)
+    assert (fitted[~inside] == [128, 64, 191]).all()
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert len(rows) == size[0] or len(columns) == size[1]
+    assert abs(rows[0] - (size[0] - 1 - rows[-1])) <= 1
+    assert abs(columns[0] - (size[1] - 1 - columns[-1])) <= 1
+    scale = min(size[0] / height, size[1] / width)
+    assert abs(len(rows) - max(1, height * scale)) <= 0.5 + 1e-6
+    assert abs(len(columns) - max(1, width * scale)) <= 0.5 + 1e-6
+
+
+def test_squash_keeps_the_whole_image_and_gives_up_its_aspect_ratio():
+    image = np.zeros((40, 10, 3), np.uint8)
+    image[:20] = 200
+    spec = Preprocessing(image_size=(8, 8), resize_mode="squash", mean=(0,) * 3, std=(1,) * 3)
+    expected = np.asarray(Image.fromarray(image).resize((8, 8), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(fit_size(image, spec), expected)
+
+
+@pytest.mark.parametrize("mode", ["crop", "letterbox", "squash"])
+def test_the_resize_mode_reaches_validation(mode):
+    config = structure({"resize_mode": mode}, TransformConfig, "")
+    assert resolve_transforms(config, MODEL).val.resize_mode == mode
 
 
 def test_alpha_does_not_weigh_the_other_channels():

@@ -40,6 +40,7 @@ NAMES = [
     "listed",
     "load_data_config",
     "load_image",
+    "load_inputs",
     "preprocess",
     "resolve_transforms",
     "select_labels",

@@ -11,7 +11,8 @@ from lt_data import Classes, Preprocessing, TaskSpec, TaskSpecError
 GOLDEN = (
     '{"format": "lightly-train/task-spec", "version": 1, "task": "multiclass", '
     '"classes": [{"id": 7, "name": "Käse"}, {"id": -1, "name": "b"}], '
-    '"preprocessing": {"image_size": [32, 48], "num_channels": 1, "resize_scale": 1.25, "interpolation": "bicubic", '
+    '"preprocessing": {"image_size": [32, 48], "num_channels": 1, "resize_mode": "letterbox", "resize_scale": 1.25, '
+    '"interpolation": "bicubic", '
     '"mean": [0.5], "std": [0.25]}}'
 )
 """What version 1 looks like in the files that users have: it must be readable for ever."""
@@ -20,7 +21,13 @@ SPEC = TaskSpec(
     task="multiclass",
     classes=Classes((7, -1), ("Käse", "b")),
     preprocessing=Preprocessing(
-        image_size=(32, 48), num_channels=1, resize_scale=1.25, interpolation="bicubic", mean=(0.5,), std=(0.25,)
+        image_size=(32, 48),
+        num_channels=1,
+        resize_mode="letterbox",
+        resize_scale=1.25,
+        interpolation="bicubic",
+        mean=(0.5,),
+        std=(0.25,),
     ),
 )
 
@@ -29,6 +36,7 @@ preprocessings = st.integers(1, 5).flatmap(
         Preprocessing,
         image_size=st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
         num_channels=st.just(channels),
+        resize_mode=st.sampled_from(["crop", "letterbox", "squash"]),
         resize_scale=st.floats(1.0, 4.0),
         interpolation=st.sampled_from(["bilinear", "bicubic"]),
         mean=st.tuples(*[st.floats(-2, 2)] * channels),
@@ -76,7 +84,8 @@ def changed(**changes: object) -> str:
         (GOLDEN.replace('"std": [0.25]', '"std": [0.0]'), "std"),
         (GOLDEN.replace('"std": [0.25]', '"std": [0.25, 1.0]'), "one entry"),
         (GOLDEN.replace("1.25", "NaN"), "resize_scale"),
-        (GOLDEN.replace('"resize_scale"', '"resize_mode"'), "resize_mode"),
+        (GOLDEN.replace('"resize_scale"', '"resize_factor"'), "resize_factor"),
+        (GOLDEN.replace('"letterbox"', '"stretch"'), "resize_mode"),
     ],
 )
 def test_damaged_foreign_and_newer_descriptions_are_refused_with_the_reason(text, message):

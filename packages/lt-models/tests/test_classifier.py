@@ -89,6 +89,8 @@ def test_names_are_parsed():
         ("torchvision/resnet-50", "torchvision/resnet50"),
         ("resnet50", "timm/resnet50"),
         ("tim/resnet50", "timm/resnet50"),
+        ("dinov2/vits14", "timm/vit_base_patch14_dinov2"),
+        ("dinov3/vitt16", "timm/vit_base_patch16_dinov3"),
         ("timm/", "timm/"),
         ("", "timm/"),
     ],

@@ -20,8 +20,7 @@ from lt_data import (
     TaskSpec,
     check_selection,
     listed,
-    load_image,
-    preprocess,
+    load_inputs,
     select_labels,
 )
 from lt_models import Classifier
@@ -103,16 +102,13 @@ class ImageClassification(nn.Module):
     @torch.no_grad()
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if isinstance(images, (str, os.PathLike, Image.Image)):
-            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
-        spec = self.task.preprocessing
-        if len(images) == 0:
+        inputs = load_inputs(_arrays(images), self.task.preprocessing)
+        if not len(inputs):
             return np.empty((0, len(self.task.classes)), dtype=np.float32)
-        inputs = [preprocess(load_image(_pixels(image), spec.num_channels), spec) for image in images]
         weights = next(self.classifier.parameters())
         training = self.training
         self.eval()
-        logits = self.classifier(torch.from_numpy(np.stack(inputs)).to(weights.device, weights.dtype))
+        logits = self.classifier(torch.from_numpy(inputs).to(weights.device, weights.dtype))
         self.train(training)
         logits = logits.float().cpu()
         scores = logits.softmax(dim=1) if self.task.task == "multiclass" else logits.sigmoid()
@@ -199,10 +195,14 @@ def _device(device: str | torch.device) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _pixels(image: ImageLike | torch.Tensor) -> ImageLike:
-    """Tensors as the arrays that `load_image` takes; others unchanged."""
-    if not isinstance(image, torch.Tensor):
-        return image
+def _arrays(images: Sequence[ImageLike | torch.Tensor]) -> Sequence[ImageLike]:
+    """Tensors as the arrays that `load_inputs` takes; a single image is left for it to refuse."""
+    if isinstance(images, (str, os.PathLike, Image.Image)):
+        return images
+    return [_array(image) if isinstance(image, torch.Tensor) else image for image in images]
+
+
+def _array(image: torch.Tensor) -> npt.NDArray[np.uint8]:
     if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
         raise ImageDecodeError(
             f"expected a tensor of shape (C, H, W), uint8 or float in [0, 1], got {image.dtype} of {tuple(image.shape)}"

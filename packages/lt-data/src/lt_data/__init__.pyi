@@ -20,6 +20,7 @@ from .images.open import load_image as load_image
 from .index.build import DatasetIndex as DatasetIndex
 from .index.build import build_index as build_index
 from .index.samples import SampleIndex as SampleIndex
+from .inputs import load_inputs as load_inputs
 from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels

@@ -13,6 +13,7 @@ import yaml
 
 from lt_data.errors import ConfigError, Problem
 from lt_data.structuring import STRUCTURE, structure
+from lt_data.task import ResizeMode
 from lt_data.validators import above, at_least, between
 
 PATH_KEYS = ("train", "val", "test", "train_csv", "val_csv", "test_csv")
@@ -227,6 +228,9 @@ class TransformConfig:
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers load images unchanged and must match them; `"auto"` is 3, or
             that of the exported model which training starts from.
         normalize: Mean and standard deviation; `"auto"` takes the model's own.
+        resize_mode: `"crop"` keeps the centre, `"letterbox"` the whole image inside a border of the mean colour,
+            `"squash"` the whole image with another aspect ratio; in validation, `predict` and on the edge, and in
+            training where `random_crop` is None. `"auto"` is `"crop"`, or that of the exported model to start from.
         random_crop: Crop of random area and aspect ratio.
         random_flip: Mirroring.
         color_jitter: Change of colour, for RGB images.
@@ -236,6 +240,7 @@ class TransformConfig:
     image_size: tuple[int, int] | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
     num_channels: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
     normalize: Normalize | Literal["auto"] = "auto"
+    resize_mode: ResizeMode | Literal["auto"] = "auto"
     random_crop: RandomCrop | None = RandomCrop()
     random_flip: RandomFlip | None = RandomFlip()
     color_jitter: ColorJitter | None = ColorJitter()

@@ -33,7 +33,7 @@ class Box:
 
 
 def preprocess(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[np.float32]:
-    """Turn a decoded image into the model's input: centre crop, antialiased resize, normalisation.
+    """Turn a decoded image into the model's input: crop or border, antialiased resize, normalisation.
 
     Args:
         image: uint8 of shape (H, W, C), values 0 to 255, with C = `spec.num_channels`.
@@ -42,8 +42,30 @@ def preprocess(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray
     Returns:
         float32 of shape (C, height, width) with height and width of `spec.image_size`.
     """
-    box = center_box(image.shape[0], image.shape[1], spec)
-    return normalize(crop_and_resize(image, box, spec.image_size, spec.interpolation), spec)
+    return normalize(fit_size(image, spec), spec)
+
+
+def fit_size(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[np.uint8]:
+    """Bring an image, uint8 (H, W, C), to `spec.image_size` in the way of `spec.resize_mode`."""
+    height, width = image.shape[:2]
+    if spec.resize_mode == "letterbox":
+        return _letterbox(image, spec)
+    box = Box(0, 0, height, width) if spec.resize_mode == "squash" else center_box(height, width, spec)
+    return crop_and_resize(image, box, spec.image_size, spec.interpolation)
+
+
+def _letterbox(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[np.uint8]:
+    """The whole image in the middle of a border whose colour is nearest to zero after normalisation."""
+    height, width = image.shape[:2]
+    scale = min(spec.image_size[0] / height, spec.image_size[1] / width)
+    inner = (max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5)))
+    color = np.clip(np.floor(np.asarray(spec.mean) * 255.0 + 0.5), 0, 255).astype(np.uint8)
+    canvas = np.empty((*spec.image_size, image.shape[2]), dtype=np.uint8)
+    canvas[:] = color
+    top, left = (spec.image_size[0] - inner[0]) // 2, (spec.image_size[1] - inner[1]) // 2
+    whole = Box(0, 0, height, width)
+    canvas[top : top + inner[0], left : left + inner[1]] = crop_and_resize(image, whole, inner, spec.interpolation)
+    return canvas
 
 
 def center_box(height: int, width: int, spec: Preprocessing) -> Box:

@@ -18,6 +18,8 @@ VERSION = 1
 TaskName = Literal["multiclass", "multilabel"]
 Interpolation = Literal["bilinear", "bicubic"]
 INTERPOLATIONS = get_args(Interpolation)
+ResizeMode = Literal["crop", "letterbox", "squash"]
+RESIZE_MODES = get_args(ResizeMode)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's training images by channel, RGB in [0, 1]; torchvision's and timm's figure."""
@@ -68,8 +70,10 @@ class Preprocessing:
     Attributes:
         image_size: Height and width of the model's input in pixels.
         num_channels: Channels of the decoded image: 1 grey, 3 RGB, 4 RGBA, others as stored.
-        resize_scale: The centred crop's share of the image: 1.143 crops 1 / 1.143 of the side that fits tighter,
-            the same field of view as resizing the shorter side to 1.143 x `image_size` and cropping the centre.
+        resize_mode: `"crop"` keeps the centre, `"letterbox"` the whole image inside a border of the mean colour, and
+            `"squash"` the whole image with another aspect ratio.
+        resize_scale: Of `"crop"`: 1.143 keeps 1 / 1.143 of the side that fits tighter, the same field of view as
+            resizing the shorter side to 1.143 x `image_size` and cropping the centre.
         interpolation: Filter of the antialiased resize.
         mean: Subtracted from each channel, of values in [0, 1].
         std: Divides each channel afterwards, above 0.
@@ -80,6 +84,7 @@ class Preprocessing:
 
     image_size: tuple[int, int] = attrs.field(validator=at_least(1))
     num_channels: int = attrs.field(default=3, validator=at_least(1))
+    resize_mode: ResizeMode = attrs.field(default="crop", validator=attrs.validators.in_(RESIZE_MODES))
     resize_scale: float = attrs.field(default=1.143, validator=at_least(1.0))
     interpolation: Interpolation = attrs.field(default="bilinear", validator=attrs.validators.in_(INTERPOLATIONS))
     mean: tuple[float, ...] = IMAGENET_MEAN

@@ -47,6 +47,7 @@ def resolve_transforms(config: TransformConfig, model: Preprocessing) -> Resolve
         model,
         image_size=model.image_size if config.image_size == "auto" else config.image_size,
         num_channels=channels,
+        resize_mode=model.resize_mode if config.resize_mode == "auto" else config.resize_mode,
         mean=mean,
         std=std,
     )

@@ -60,7 +60,8 @@ def check_name(name: str) -> ModelName:
     try:
         parsed = parse_name(name)
     except UnknownModelError as error:
-        raise UnknownModelError(name, _nearest(name.rpartition("/")[2], PACKAGES)) from error
+        package, _, model = name.rpartition("/")
+        raise UnknownModelError(name, _named_after(package) or _nearest(model, PACKAGES)) from error
     if parsed.model.partition(".")[0] not in source(parsed.package).names():
         raise UnknownModelError(name, _nearest(parsed.model, (parsed.package,)))
     return parsed
@@ -74,6 +75,13 @@ def model_input(name: str) -> ModelInput:
     """
     parsed = check_name(name)
     return source(parsed.package).model_input(parsed.model)
+
+
+def _named_after(package: str) -> list[str]:
+    """Five of timm's models for families that have no names of their own here yet: dinov2 and dinov3."""
+    if package.lower() not in ("dinov2", "dinov3"):
+        return []
+    return [f"timm/{model}" for model in source("timm").names() if package.lower() in model][:5]
 
 
 def _nearest(model: str, packages: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lt_data.config import ColorJitter, RandomCrop, RandomFlip, TransformConfig
-from lt_data.preprocessing import Box, center_box, crop_and_resize
+from lt_data.preprocessing import Box, crop_and_resize, fit_size
 from lt_data.task import Preprocessing
 
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -45,7 +45,7 @@ class Augmentation:
 
     Attributes:
         preprocessing: The evaluation preprocessing at training's image size.
-        random_crop: None crops the centre as in evaluation.
+        random_crop: None fits the image as in evaluation.
         random_flip: None never mirrors.
         color_jitter: None leaves colours as they are.
     """
@@ -67,13 +67,11 @@ class Augmentation:
 
     def geometry(self, image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Crop, resize and mirror: uint8 (H, W, C) to uint8 (height, width, C) of the training size."""
-        height, width = image.shape[:2]
-        box = (
-            random_box(height, width, self.random_crop, rng)
-            if self.random_crop
-            else center_box(height, width, self.preprocessing)
-        )
-        image = crop_and_resize(image, box, self.preprocessing.image_size, self.preprocessing.interpolation)
+        if self.random_crop:
+            box = random_box(image.shape[0], image.shape[1], self.random_crop, rng)
+            image = crop_and_resize(image, box, self.preprocessing.image_size, self.preprocessing.interpolation)
+        else:
+            image = fit_size(image, self.preprocessing)
         if self.random_flip and rng.random() < self.random_flip.horizontal_prob:
             image = image[:, ::-1]
         if self.random_flip and rng.random() < self.random_flip.vertical_prob:

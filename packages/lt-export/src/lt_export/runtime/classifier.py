@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from lt_data import (
-    ImageDecodeError,
     ImageLike,
     Prediction,
     TaskSpec,
     check_selection,
     listed,
-    load_image,
-    preprocess,
+    load_inputs,
     select_labels,
 )
 from lt_export.errors import EdgeModelError
@@ -76,18 +73,14 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if isinstance(images, (str, os.PathLike, Image.Image)):
-            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
-        spec = self.task.preprocessing
-        inputs = [preprocess(load_image(image, spec.num_channels), spec) for image in images]
-        if not inputs:
+        inputs = load_inputs(images, self.task.preprocessing)
+        if not len(inputs):
             return np.empty((0, len(self.task.classes)), dtype=np.float32)
         if self._fixed_batch is None:
-            return self._run(np.stack(inputs))
-        count = self._fixed_batch
-        padding = [np.zeros_like(inputs[0])] * (-len(inputs) % count)
-        padded = np.stack(inputs + padding)
-        parts = [self._run(padded[start : start + count]) for start in range(0, len(padded), count)]
+            return self._run(inputs)
+        missing = -len(inputs) % self._fixed_batch
+        padded = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), dtype=np.float32)])
+        parts = [self._run(part) for part in np.split(padded, len(padded) // self._fixed_batch)]
         return np.concatenate(parts)[: len(inputs)]
 
     def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,0 +1,34 @@
+"""From images of any kind to a batch for the model, for `predict` and for the edge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lt_data.errors import ImageDecodeError
+from lt_data.images.open import ImageLike, load_image
+from lt_data.preprocessing import preprocess
+from lt_data.task import Preprocessing
+
+
+def load_inputs(images: Sequence[ImageLike], spec: Preprocessing) -> npt.NDArray[np.float32]:
+    """Read and preprocess images, each exactly as validation does.
+
+    Args:
+        images: Paths, URLs, Pillow images or uint8 arrays.
+        spec: How an image becomes the model's input.
+
+    Returns:
+        float32 of shape (len(images), C, height, width).
+
+    Raises:
+        ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single image was given.
+    """
+    if isinstance(images, (str, os.PathLike, Image.Image)):
+        raise ImageDecodeError("expected a list of images; `predict` takes a single one")
+    inputs = [preprocess(load_image(image, spec.num_channels), spec) for image in images]
+    return np.stack(inputs) if inputs else np.empty((0, spec.num_channels, *spec.image_size), dtype=np.float32)
