@@ -2,24 +2,26 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 
+import pytest
 from rich.console import Console
 
 from lt_train.progress import RunProgress
 from lt_train.run_log import console_log
 
 
-def test_a_terminal_gets_one_live_line_with_steps_values_and_eta():
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_terminal_of_any_width_gets_one_live_line_with_steps_eta_and_values(width):
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=200)
-    progress = RunProgress(console, first=0, total=10)
+    console = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    progress = RunProgress(console, first=0, total=10_000)
     with progress.shown():
-        progress.advance(5)
-        progress.report(5, {"train_loss": 0.25})
-    shown = screen.getvalue()
-    assert "5/10" in shown
-    assert "ETA" in shown
-    assert "train_loss 0.25" in shown
+        progress.advance(5_000)
+        progress.report(5_000, {"train_loss": 0.25, "learning_rate": 1e-3, "gradient_norm": 1.0})
+    last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "5000/10000" in line][-1]
+    assert re.search(r"ETA (-:--:--|0:\d\d:\d\d)", last)
+    assert "train_loss" in last
 
 
 def test_elsewhere_plain_lines_appear_now_and_then_with_the_eta(caplog):

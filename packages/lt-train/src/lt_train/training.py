@@ -81,8 +81,8 @@ def fit(
         )
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        stack.enter_context(progress.shown())
-        run.train(state, loggers, progress, stop)
+        with progress.shown():
+            run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
     return result
