@@ -202,6 +202,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice(job):
         job.run(steps=30, model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0))
 
 
+def test_what_is_not_finite_is_never_saved_even_between_two_logs(job):
+    with pytest.raises(TrainingDivergedError, match="is from before"):
+        job.run(
+            steps=30,
+            model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0),
+            logger_args=LoggerArgs(log_every_num_steps=30, val_every_num_steps=30),
+            save_checkpoint_args=SaveCheckpointArgs(save_every_num_steps=1),
+        )
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(job.out).values())
+
+
 def test_a_batch_larger_than_the_data_set_still_trains(job):
     assert job.run(steps=2, batch_size=50).best_step in (1, 2)
 

@@ -151,18 +151,20 @@ class Run:
         batches = self.batches(first_step=state.step)
         while state.step < plan.steps:
             gradient_norm = self.step(state, batches)
-            last = state.step == plan.steps
+            last, stopping = state.step == plan.steps, self.asked_to_stop(stop)
+            log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)
-            if last or state.step % plan.log_every == 0:
+            if log or check or save or stopping:
+                self.check_finite(state, gradient_norm)
+            if log:
                 values = self.training_values(state, gradient_norm)
                 loggers.log(state.step, values)
                 progress.report(state.step, values)
-            if last or state.step % plan.val_every == 0:
+            if check:
                 best = self.validate(state)
                 loggers.log(state.step, state.latest)
                 progress.report(state.step, state.latest, always=True, note="(best)" if best else "")
-            stopping = self.asked_to_stop(stop)
-            if last or stopping or state.step % plan.save_every == 0:
+            if save or stopping:
                 self.save(state)
             if stopping and not last:
                 logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
@@ -210,20 +212,26 @@ class Run:
         assert norm is not None
         return norm
 
-    def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
-        """Values since the last call, which starts the mean of the loss anew.
+    def check_finite(self, state: TrainState, gradient_norm: torch.Tensor) -> None:
+        """Stop before anything that is not finite is evaluated or saved; all ranks decide alike.
 
         Raises:
-            TrainingDivergedError: The loss is not finite.
+            TrainingDivergedError: A loss since the last log, or the last gradient, is not finite.
         """
+        total = self.fabric.all_reduce(state.loss_sum + gradient_norm, reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        if not torch.isfinite(total):
+            kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
+            raise TrainingDivergedError(
+                f"the loss or its gradient is not finite at step {state.step}: lower model_args.lr (now "
+                f"{self.plan.lr:g}), or look for broken inputs; {kept}"
+            )
+
+    def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
+        """Values since the last call, which starts the mean of the loss anew."""
         mean = self.fabric.all_reduce(state.loss_sum / state.loss_count, reduce_op="mean")
         assert isinstance(mean, torch.Tensor)
         loss = mean.item()
-        if not math.isfinite(loss):
-            raise TrainingDivergedError(
-                f"the training loss is {loss} at step {state.step}: lower model_args.lr (now {self.plan.lr:g}); "
-                f"{self.out.checkpoint} holds the last finite state if it exists"
-            )
         state.loss_sum = torch.zeros_like(state.loss_sum)
         state.loss_count = 0
         return {
