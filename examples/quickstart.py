@@ -110,7 +110,8 @@ def main() -> int:
     console.print("Use it:\n")
     print("    import lightly_train")
     print(f'    model = lightly_train.load_model("{result.exported_best}")')
-    print(f'    model.predict("{images[0]}")  # { ({k: v.tolist() for k, v in predictions[0].items()}) }')  # type: ignore[attr-defined]
+    labels, scores = predictions[0]["labels"].tolist(), predictions[0]["scores"].tolist()
+    print(f'    model.predict("{images[0]}")  # labels {labels}, scores {scores}')
     return int(accuracy < GOAL or right / len(images) != accuracy or same != len(images))
 
 
