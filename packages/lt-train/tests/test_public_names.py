@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import lt_train
+
+NAMES = [
+    "ExportedModel",
+    "JsonlArgs",
+    "LoaderArgs",
+    "LoggerArgs",
+    "LtTrainError",
+    "MetricArgs",
+    "ModelArgs",
+    "ModelFileError",
+    "ResumeError",
+    "RunFolder",
+    "RunFolderError",
+    "SaveCheckpointArgs",
+    "TensorBoardArgs",
+    "TrainConfig",
+    "TrainConfigError",
+    "TrainData",
+    "TrainResult",
+    "TrainingDivergedError",
+    "fit",
+    "load_exported",
+    "save_exported",
+]
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(lt_train.__all__) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_has_a_docstring_of_its_own(name):
+    assert (inspect.getdoc(getattr(lt_train, name)) or "").strip()
