@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import io
 import logging
 
 import pytest
@@ -182,9 +180,9 @@ cells = st.text(alphabet='ab,"\n\r\0;cat/.png é', max_size=12)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(rows=st.lists(st.lists(cells, max_size=3), max_size=5), raw=st.none() | st.binary(max_size=60))
 def test_any_file_gives_an_index_or_a_dataset_error(root, rows, raw):
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    content = raw if raw is not None else ("image_path,label\n" + buffer.getvalue()).encode()
+    # By hand, since csv.writer refuses NUL before Python 3.11.
+    lines = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
+    content = raw if raw is not None else "\n".join(["image_path,label", *lines]).encode()
     try:
         assert len(index_of(root, content).train) > 0
     except DatasetError as error:
