@@ -15,6 +15,8 @@ NAMES = [
     "DataConfig",
     "DatasetError",
     "DatasetIndex",
+    "Decoding",
+    "Frame",
     "ImageDecodeError",
     "ImageLike",
     "LtDataError",

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_data import Classes, Preprocessing, TaskSpec, TaskSpecError
+from lt_data import Classes, Decoding, Preprocessing, TaskSpec, TaskSpecError
 
 GOLDEN = (
     '{"format": "lightly-train/task-spec", "version": 1, "task": "multiclass", '
     '"classes": [{"id": 7, "name": "Käse"}, {"id": -1, "name": "b"}], '
     '"preprocessing": {"image_size": [32, 48], "num_channels": 1, "resize_mode": "letterbox", "resize_scale": 1.25, '
     '"interpolation": "bicubic", '
-    '"mean": [0.5], "std": [0.25]}}'
+    '"mean": [0.5], "std": [0.25], '
+    '"decoding": {"value_range": [0.0, 4095.0], "dicom_window": [40.0, 400.0], "dicom_frame": 2}}}'
 )
 """What version 1 looks like in the files that users have: it must be readable for ever."""
 
@@ -28,9 +29,16 @@ SPEC = TaskSpec(
         interpolation="bicubic",
         mean=(0.5,),
         std=(0.25,),
+        decoding=Decoding(value_range=(0.0, 4095.0), dicom_window=(40.0, 400.0), dicom_frame=2),
     ),
 )
 
+decodings = st.builds(
+    Decoding,
+    value_range=st.none() | st.tuples(st.floats(-1e6, 0), st.floats(1, 1e6)),
+    dicom_window=st.sampled_from(["file", "off"]) | st.tuples(st.floats(-1e4, 1e4), st.floats(1, 1e5)),
+    dicom_frame=st.sampled_from(["middle", "all"]) | st.integers(0, 1000),
+)
 preprocessings = st.integers(1, 5).flatmap(
     lambda channels: st.builds(
         Preprocessing,
@@ -41,6 +49,7 @@ preprocessings = st.integers(1, 5).flatmap(
         interpolation=st.sampled_from(["bilinear", "bicubic"]),
         mean=st.tuples(*[st.floats(-2, 2)] * channels),
         std=st.tuples(*[st.floats(1e-3, 10)] * channels),
+        decoding=decodings,
     )
 )
 classes = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.text(), min_size=1).filter(

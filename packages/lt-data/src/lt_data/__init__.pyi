@@ -1,11 +1,5 @@
-from .config import ColorJitter as ColorJitter
-from .config import DataConfig as DataConfig
-from .config import Normalize as Normalize
-from .config import RandomCrop as RandomCrop
-from .config import RandomFlip as RandomFlip
-from .config import TransformConfig as TransformConfig
-from .config import ValTransformConfig as ValTransformConfig
-from .config import load_data_config as load_data_config
+from .data_config import DataConfig as DataConfig
+from .data_config import load_data_config as load_data_config
 from .errors import ConfigError as ConfigError
 from .errors import DatasetError as DatasetError
 from .errors import ImageDecodeError as ImageDecodeError
@@ -15,6 +9,8 @@ from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
 from .errors import listed as listed
 from .files import atomic_write as atomic_write
+from .images.decoding import Decoding as Decoding
+from .images.decoding import Frame as Frame
 from .images.open import ImageLike as ImageLike
 from .images.open import load_image as load_image
 from .index.build import DatasetIndex as DatasetIndex
@@ -29,6 +25,12 @@ from .structuring import structure as structure
 from .task import Classes as Classes
 from .task import Preprocessing as Preprocessing
 from .task import TaskSpec as TaskSpec
+from .transform_config import ColorJitter as ColorJitter
+from .transform_config import Normalize as Normalize
+from .transform_config import RandomCrop as RandomCrop
+from .transform_config import RandomFlip as RandomFlip
+from .transform_config import TransformConfig as TransformConfig
+from .transform_config import ValTransformConfig as ValTransformConfig
 from .transforms import ResolvedTransforms as ResolvedTransforms
 from .transforms import resolve_transforms as resolve_transforms
 from .validators import above as above

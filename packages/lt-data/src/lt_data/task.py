@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import attrs
 
 from lt_data.errors import TaskSpecError
+from lt_data.images.decoding import Decoding
 from lt_data.structuring import structure
 from lt_data.validators import above, at_least
 
@@ -65,7 +66,7 @@ class Classes:
 
 @attrs.frozen(kw_only=True)
 class Preprocessing:
-    """How a decoded image becomes the model's input; `lt_data.preprocess` carries it out.
+    """How an image file becomes the model's input; `lt_data.load_inputs` carries it out.
 
     Attributes:
         image_size: Height and width of the model's input in pixels.
@@ -77,6 +78,7 @@ class Preprocessing:
         interpolation: Filter of the antialiased resize.
         mean: Subtracted from each channel, of values in [0, 1].
         std: Divides each channel afterwards, above 0.
+        decoding: How files whose values are not 8-bit become pixels.
 
     Raises:
         ValueError: A value is outside its range, or `mean` and `std` do not have one entry a channel.
@@ -89,6 +91,7 @@ class Preprocessing:
     interpolation: Interpolation = attrs.field(default="bilinear", validator=attrs.validators.in_(INTERPOLATIONS))
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = attrs.field(default=IMAGENET_STD, validator=above(0.0))
+    decoding: Decoding = attrs.field(factory=Decoding)
 
     def __attrs_post_init__(self) -> None:
         if not len(self.mean) == len(self.std) == self.num_channels:

@@ -6,9 +6,10 @@ from itertools import cycle, islice
 
 import attrs
 
-from lt_data.config import TransformConfig
 from lt_data.errors import ConfigError, Problem
+from lt_data.images.decoding import Decoding
 from lt_data.task import Preprocessing
+from lt_data.transform_config import TransformConfig
 
 
 @attrs.frozen
@@ -24,13 +25,16 @@ class ResolvedTransforms:
     val: Preprocessing
 
 
-def resolve_transforms(config: TransformConfig, model: Preprocessing) -> ResolvedTransforms:
+def resolve_transforms(
+    config: TransformConfig, model: Preprocessing, decoding: Decoding | None = None
+) -> ResolvedTransforms:
     """Fill in what `config` leaves open from what the model was made for.
 
     Args:
         config: The user's wishes.
         model: The model's own preprocessing, for any number of channels: mean and std are repeated in turn, or
             averaged for one channel.
+        decoding: How files become pixels, from the user's `data`; None takes the model's own.
 
     Raises:
         ConfigError: `normalize` does not fit the number of channels.
@@ -50,6 +54,7 @@ def resolve_transforms(config: TransformConfig, model: Preprocessing) -> Resolve
         resize_mode=model.resize_mode if config.resize_mode == "auto" else config.resize_mode,
         mean=mean,
         std=std,
+        decoding=model.decoding if decoding is None else decoding,
     )
     val = attrs.evolve(
         train,

@@ -17,7 +17,8 @@ def samples(tmp_path) -> SampleIndex:
     for i in range(10):
         pixels = rng.integers(0, 256, (12 + i, 30 - i, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    return SampleIndex.from_paths(tmp_path, [f"{i}.png" for i in range(10)], np.arange(10, dtype=np.int32) % 3)
+    labels = np.arange(10, dtype=np.int32) % 3
+    return SampleIndex.from_paths(tmp_path, [f"{i}.png" for i in range(10)], labels, num_classes=3)
 
 
 def train_batches(samples, *, num_workers: int, start: int = 0):

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
+from lt_data.images.decoding import Frame
 from lt_data.images.formats import MAX_PIXELS, PILLOW_FORMATS
 from lt_data.images.modes import to_array
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]"
-"""Path, URL (http, https, file), Pillow image, or uint8 array of shape (H, W) or (H, W, C)."""
+ImageLike: TypeAlias = "str | os.PathLike[str] | Frame | Image.Image | npt.NDArray[np.uint8]"
+"""Path, URL (http, https, file), frame of a DICOM file, Pillow image, or uint8 array of shape (H, W) or (H, W, C)."""
 
 URL_TIMEOUT_SECONDS = 30
 MAX_DOWNLOAD_BYTES = 256 * 2**20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from lt_data.config import DataConfig
+from lt_data.data_config import DataConfig
 from lt_data.errors import ConfigError, DatasetError, Problem, listed
 from lt_data.index.csv import csv_labels, scan_csv
 from lt_data.index.folder import class_folders, natural, scan_folder

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from lt_data.config import DataConfig
+from lt_data.data_config import DataConfig
 from lt_data.errors import DatasetError, Problem, listed, nearest
 from lt_data.images.formats import is_image_name
 from lt_data.index.samples import SampleIndex
@@ -99,14 +99,17 @@ def scan_csv(file: Path, classes: Classes, ignored: Mapping[int, str], config: D
         problems.append(Problem(str(file), "no row takes part"))
     if problems:
         raise DatasetError(problems)
-    samples = _index(file.parent, names, labels, task)
+    samples = _index(file.parent, names, labels, task, len(classes))
     return CsvScan(samples, left_out, images.absolute, sum(not codes for codes in labels))
 
 
-def _index(root: Path, names: Sequence[str], labels: Sequence[tuple[int, ...]], task: TaskName) -> SampleIndex:
+def _index(
+    root: Path, names: Sequence[str], labels: Sequence[tuple[int, ...]], task: TaskName, num_classes: int
+) -> SampleIndex:
     counts = np.fromiter(map(len, labels), dtype=np.int64, count=len(labels))
     flat = np.fromiter((code for codes in labels for code in codes), dtype=np.int32, count=int(counts.sum()))
-    return SampleIndex.from_paths(root, names, flat, label_ends=np.cumsum(counts) if task == "multilabel" else None)
+    ends = np.cumsum(counts) if task == "multilabel" else None
+    return SampleIndex.from_paths(root, names, flat, num_classes=num_classes, label_ends=ends)
 
 
 class _LabelReader:

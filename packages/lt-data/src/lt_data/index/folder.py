@@ -80,7 +80,7 @@ def scan_folder(root: Path, classes: Classes, ignored: frozenset[str], *, need_a
     if problems:
         raise DatasetError(problems)
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), counts)
-    return FolderScan(SampleIndex.from_paths(root, paths, labels), passed_over)
+    return FolderScan(SampleIndex.from_paths(root, paths, labels, num_classes=len(classes)), passed_over)
 
 
 def _name_problems(

@@ -11,8 +11,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from lt_data.images.decoding import Frame
 
-@attrs.frozen(eq=False)
+
+@attrs.frozen(eq=False, kw_only=True)
 class SampleIndex:
     """Paths and labels of one split; about the length of a path plus 12 bytes a sample.
 
@@ -22,14 +24,18 @@ class SampleIndex:
             labels one after the other, of shape (L,).
         names: All paths one after the other, in the file system's encoding.
         ends: Where each path ends in `names`, int64 of shape (N,).
+        num_classes: Number of classes that the labels count in.
         label_ends: Where each multilabel sample's labels end in `labels`, int64 of shape (N,); None for multiclass.
+        frames: Frame of each sample where frames are samples of their own, int32 of shape (N,); None elsewhere.
     """
 
     root: Path
+    num_classes: int
     labels: npt.NDArray[np.int32]
     names: bytes = attrs.field(repr=False)
     ends: npt.NDArray[np.int64] = attrs.field(repr=False)
     label_ends: npt.NDArray[np.int64] | None = attrs.field(default=None, repr=False)
+    frames: npt.NDArray[np.int32] | None = attrs.field(default=None, repr=False)
 
     @classmethod
     def from_paths(
@@ -38,12 +44,22 @@ class SampleIndex:
         paths: Sequence[str],
         labels: npt.NDArray[np.int32],
         *,
+        num_classes: int,
         label_ends: npt.NDArray[np.int64] | None = None,
+        frames: npt.NDArray[np.int32] | None = None,
     ) -> SampleIndex:
         """Index of `paths`, in the given order."""
         encoded = [os.fsencode(path) for path in paths]
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-        return cls(root, labels.astype(np.int32, copy=False), b"".join(encoded), np.cumsum(lengths), label_ends)
+        return cls(
+            root=root,
+            num_classes=num_classes,
+            labels=labels.astype(np.int32, copy=False),
+            names=b"".join(encoded),
+            ends=np.cumsum(lengths),
+            label_ends=label_ends,
+            frames=frames,
+        )
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -52,6 +68,23 @@ class SampleIndex:
         """The file of sample `index`, 0 ≤ index < N."""
         start = int(self.ends[index - 1]) if index else 0
         return self.root / os.fsdecode(self.names[start : int(self.ends[index])])
+
+    def image(self, index: int) -> Path | Frame:
+        """What `load_image` reads for sample `index`: its file, or one frame of it."""
+        path = self.path(index)
+        return path if self.frames is None else Frame(path, int(self.frames[index]))
+
+    def target(self, index: int) -> int | npt.NDArray[np.float32]:
+        """What a model learns for sample `index`: its class index, or for multilabel 0 and 1 by class.
+
+        Returns:
+            An int for multiclass; float32 of shape (num_classes,) for multilabel.
+        """
+        if self.label_ends is None:
+            return int(self.labels[index])
+        present = np.zeros(self.num_classes, dtype=np.float32)
+        present[self.labels_of(index)] = 1.0
+        return present
 
     def labels_of(self, index: int) -> npt.NDArray[np.int32]:
         """Class indices of sample `index`, rising: one for multiclass, any number for multilabel."""
@@ -73,5 +106,4 @@ class SampleIndex:
         return digest.hexdigest()
 
     def _arrays(self) -> list[npt.NDArray[np.int64] | npt.NDArray[np.int32]]:
-        optional = [] if self.label_ends is None else [self.label_ends]
-        return [self.ends, self.labels, *optional]
+        return [self.ends, self.labels, *(array for array in (self.label_ends, self.frames) if array is not None)]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lt_data.config import ColorJitter, RandomCrop, RandomFlip, TransformConfig
 from lt_data.preprocessing import Box, crop_and_resize, fit_size
 from lt_data.task import Preprocessing
+from lt_data.transform_config import ColorJitter, RandomCrop, RandomFlip, TransformConfig
 
 CROP_RATIO = (3 / 4, 4 / 3)
 """Bounds of the crop's width / height, from Szegedy et al. 2015, https://arxiv.org/abs/1409.4842."""

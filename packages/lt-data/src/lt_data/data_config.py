@@ -1,8 +1,8 @@
-"""The `data` and `transform_args` of a run."""
+"""The `data` of a run."""
 
 from __future__ import annotations
 
-import codecs
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ import attrs
 import yaml
 
 from lt_data.errors import ConfigError, Problem
+from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
-from lt_data.task import ResizeMode
-from lt_data.validators import above, at_least, between
+from lt_data.validators import above, at_least
 
 PATH_KEYS = ("train", "val", "test", "train_csv", "val_csv", "test_csv")
 
@@ -60,29 +60,51 @@ def _ignored(value: object) -> tuple[int | str, ...]:
     return tuple(value)
 
 
+def _share(instance: object, attribute: attrs.Attribute[Any], value: Path | float | None) -> None:
+    if isinstance(value, float) and not 0.0 < value < 1.0:
+        raise ValueError(f"a share of the training samples is above 0 and below 1, got {value:g}")
+
+
+def _one_character(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if len(value) != 1 or value in '\r\n\0"':
+        raise ValueError(f"{attribute.name} must be one character, such as ',', ';' or a tab, got {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class DataConfig:
     """Where the images and labels are.
 
     Attributes:
         train: Folder with one folder of images a class, for training.
-        val: The same for validation.
+        val: The same for validation; or a share of the training samples, above 0 and below 1, that is split off.
         test: The same for the final test.
-        train_csv: CSV file with image paths and labels, in place of `train`.
+        train_csv: CSV or Parquet file with image paths and labels, in place of `train`.
         val_csv: The same for validation.
         test_csv: The same for the final test.
-        classes: Class name by class ID, or a list of names; None takes the names of the training folder's folders
-            in natural order.
+        classes: Class name by class ID, or a list of names; None takes the names in the training data: of folders or
+            labels in natural order, or of `csv_label_columns` as they are listed.
         ignore_classes: IDs or names of classes that are in the data but take no part.
         csv_image_column: Column of image paths, absolute or relative to the CSV file.
         csv_label_column: Column of labels.
+        csv_label_columns: In place of `csv_label_column`, one column of 0 and 1 a class (one-hot); columns are named
+            as the classes, or by their IDs.
         csv_label_type: Whether labels are class names or class IDs.
+        csv_delimiter: Character between the columns.
         label_delimiter: Text between the labels of one image.
         encoding: Of CSV files; a byte order mark of UTF-16 is recognised.
+        split_group_column: With `val` as a share: rows that agree in this column go to the same split.
+        split_seed: With `val` as a share: another seed gives another split.
+        value_range: Values that become black and white in images of more than 8 bits; see `Decoding`.
+        dicom_window: How DICOM values become brightness; see `Decoding`.
+        dicom_frame: Which frame of a DICOM file with several; see `Decoding`.
+        on_bad_image: What training and validation do with an image that cannot be read: `"skip"` logs each once,
+            counts them, and stops above 1 % of the split; `"error"` stops at the first.
+        cache: Where training keeps decoded, shrunk images for later epochs: `"ram"`, `"disk"`, or None.
+        cache_limit_gb: The most that the cache takes, in units of 10^9 bytes; what does not fit is decoded anew.
     """
 
     train: Path | None = None
-    val: Path | None = None
+    val: Path | float | None = attrs.field(default=None, validator=_share)
     test: Path | None = None
     train_csv: Path | None = None
     val_csv: Path | None = None
@@ -93,12 +115,22 @@ class DataConfig:
     ignore_classes: tuple[int | str, ...] = attrs.field(default=(), metadata={STRUCTURE: _ignored})
     csv_image_column: str = "image_path"
     csv_label_column: str = "label"
+    csv_label_columns: tuple[str, ...] | None = None
     csv_label_type: Literal["name", "id"] = "name"
+    csv_delimiter: str = attrs.field(default=",", validator=_one_character)
     label_delimiter: str = attrs.field(default=",", validator=attrs.validators.min_len(1))
     encoding: str = "utf-8-sig"
+    split_group_column: str | None = None
+    split_seed: int = attrs.field(default=0, validator=at_least(0))
+    value_range: tuple[float, float] | None = attrs.field(default=None, validator=valid_range)
+    dicom_window: DicomWindow = attrs.field(default="file", validator=valid_window)
+    dicom_frame: DicomFrame = attrs.field(default="middle", validator=valid_frame)
+    on_bad_image: Literal["skip", "error"] = "skip"
+    cache: Literal["ram", "disk"] | None = None
+    cache_limit_gb: float = attrs.field(default=8.0, validator=above(0.0))
 
     def __attrs_post_init__(self) -> None:
-        problems = [*self._split_problems(), *self._class_problems()]
+        problems = [*self._split_problems(), *self._share_problems(), *self._class_problems()]
         if problems:
             raise ConfigError(problems)
 
@@ -112,9 +144,23 @@ class DataConfig:
                     split, f"this key is required: a folder with one folder of images a class; or `{split}_csv`"
                 )
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
-            yield Problem("encoding", f"Python knows no encoding {self.encoding!r}")
+            io.TextIOWrapper(io.BytesIO(), encoding=self.encoding)
+        except (LookupError, ValueError):
+            yield Problem("encoding", f"Python knows no text encoding {self.encoding!r}")
+
+    def _share_problems(self) -> Iterable[Problem]:
+        if isinstance(self.val, float):
+            if not 0.0 < self.val < 1.0:
+                yield Problem(
+                    "val", f"as a share of the training samples it must be above 0 and below 1, got {self.val:g}"
+                )
+            if self.split_group_column is not None and self.train_csv is None:
+                yield Problem("split_group_column", "needs `train_csv`: folders have no columns")
+        elif self.split_group_column is not None:
+            yield Problem("split_group_column", "needs `val` to be a share of the training samples, such as 0.2")
+        columns = self.csv_label_columns
+        if columns is not None and (len(columns) < 2 or len(set(columns)) < len(columns)):
+            yield Problem("csv_label_columns", f"at least two different columns are needed, got {list(columns)}")
 
     def _class_problems(self) -> Iterable[Problem]:
         if self.classes is None:
@@ -125,6 +171,11 @@ class DataConfig:
                 yield Problem("ignore_classes", f"{entry!r} is neither an ID nor a name of `classes`")
         if len(self.kept_classes(self.classes)) < 2:
             yield Problem("classes", "at least two classes must be left to tell apart")
+
+    @property
+    def decoding(self) -> Decoding:
+        """How files become pixels."""
+        return Decoding(value_range=self.value_range, dicom_window=self.dicom_window, dicom_frame=self.dicom_frame)
 
     def kept_classes(self, classes: Mapping[int, str]) -> dict[int, str]:
         """`classes` without those that `ignore_classes` names."""
@@ -154,94 +205,6 @@ def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataCo
     if not isinstance(content, dict):
         raise ConfigError([Problem("data", f"{file} must hold keys such as `train` and `val`, it holds {content!r}")])
     config = structure(content, DataConfig, "data")
-    absolute = {key: file.parent / getattr(config, key) for key in PATH_KEYS if getattr(config, key) is not None}
+    paths = {key: getattr(config, key) for key in PATH_KEYS}
+    absolute: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if isinstance(path, Path)}
     return attrs.evolve(config, **absolute)
-
-
-@attrs.frozen(kw_only=True)
-class Normalize:
-    """Mean and standard deviation by channel, of values in [0, 1]."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...] = attrs.field(validator=above(0.0))
-
-
-@attrs.frozen(kw_only=True)
-class RandomCrop:
-    """A crop of random area (a share of the image's) and aspect ratio (3/4 to 4/3), resized to `image_size`.
-
-    The procedure of Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842), known as random resized crop.
-    """
-
-    min_scale: float = attrs.field(default=0.2, validator=between(0.01, 1.0))
-    max_scale: float = attrs.field(default=1.0, validator=between(0.01, 1.0))
-
-    def __attrs_post_init__(self) -> None:
-        if self.min_scale > self.max_scale:
-            raise ValueError(f"min_scale ({self.min_scale}) must not be above max_scale ({self.max_scale})")
-
-
-@attrs.frozen(kw_only=True)
-class RandomFlip:
-    """Mirroring, each direction with its own probability."""
-
-    horizontal_prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
-    vertical_prob: float = attrs.field(default=0.0, validator=between(0.0, 1.0))
-
-
-@attrs.frozen(kw_only=True)
-class ColorJitter:
-    """Random change of colour, applied with probability `prob` to a whole image.
-
-    Each of `brightness`, `contrast` and `saturation`, times `strength`, is an s that draws a factor from
-    [1 - s, 1 + s] (never below 0); `hue` times `strength` draws a rotation from [-hue, hue] turns.
-    """
-
-    prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
-    strength: float = attrs.field(default=1.0, validator=at_least(0.0))
-    brightness: float = attrs.field(default=32 / 255, validator=at_least(0.0))
-    contrast: float = attrs.field(default=0.5, validator=at_least(0.0))
-    saturation: float = attrs.field(default=0.5, validator=at_least(0.0))
-    hue: float = attrs.field(default=18 / 360, validator=between(0.0, 0.5))
-
-
-@attrs.frozen(kw_only=True)
-class ValTransformConfig:
-    """What validation, `predict` and the edge do differently from training.
-
-    Attributes:
-        image_size: (height, width) in pixels; None takes training's.
-        resize_scale: The shorter side is resized to this times `image_size` before the centre is cropped; None takes
-            the model's own.
-    """
-
-    image_size: tuple[int, int] | None = attrs.field(default=None, validator=at_least(1))
-    resize_scale: float | None = attrs.field(default=None, validator=at_least(1.0))
-
-
-@attrs.frozen(kw_only=True)
-class TransformConfig:
-    """How images become inputs; a transform set to None is off.
-
-    Attributes:
-        image_size: (height, width) in pixels; `"auto"` takes the model's own.
-        num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers load images unchanged and must match them; `"auto"` is 3, or
-            that of the exported model which training starts from.
-        normalize: Mean and standard deviation; `"auto"` takes the model's own.
-        resize_mode: `"crop"` keeps the centre, `"letterbox"` the whole image inside a border of the mean colour,
-            `"squash"` the whole image with another aspect ratio; in validation, `predict` and on the edge, and in
-            training where `random_crop` is None. `"auto"` is `"crop"`, or that of the exported model to start from.
-        random_crop: Crop of random area and aspect ratio.
-        random_flip: Mirroring.
-        color_jitter: Change of colour, for RGB images.
-        val: Overrides for validation, `predict` and the edge.
-    """
-
-    image_size: tuple[int, int] | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
-    num_channels: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
-    normalize: Normalize | Literal["auto"] = "auto"
-    resize_mode: ResizeMode | Literal["auto"] = "auto"
-    random_crop: RandomCrop | None = RandomCrop()
-    random_flip: RandomFlip | None = RandomFlip()
-    color_jitter: ColorJitter | None = ColorJitter()
-    val: ValTransformConfig = ValTransformConfig()
