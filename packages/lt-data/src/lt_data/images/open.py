@@ -13,12 +13,14 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
-from lt_data.images.decoding import Frame
-from lt_data.images.formats import MAX_PIXELS, PILLOW_FORMATS
-from lt_data.images.modes import to_array
+from lt_data.images.decoding import Decoding, Frame
+from lt_data.images.dicom import read_dicom
+from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks_like_dicom, looks_like_tiff
+from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
+from lt_data.images.tiff import read_bands
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Frame | Image.Image | npt.NDArray[np.uint8]"
 """Path, URL (http, https, file), frame of a DICOM file, Pillow image, or uint8 array of shape (H, W) or (H, W, C)."""
@@ -27,15 +29,22 @@ URL_TIMEOUT_SECONDS = 30
 MAX_DOWNLOAD_BYTES = 256 * 2**20
 
 
-def load_image(source: ImageLike, num_channels: int = 3) -> npt.NDArray[np.uint8]:
+DEFAULT_DECODING = Decoding()
+
+
+def load_image(
+    source: ImageLike, num_channels: int = 3, decoding: Decoding = DEFAULT_DECODING
+) -> npt.NDArray[np.uint8]:
     """Read an image the way training saw its images.
 
     Files are recognised by content, not by name; EXIF orientation is applied, and a truncated file is an error, never
-    half an image. Of an animation the first frame counts.
+    half an image. Of an animation or a TIFF file with several pages the first counts, of a DICOM file with several
+    frames the one that `decoding` or a `Frame` names.
 
     Args:
-        source: Path, URL, Pillow image or array.
+        source: Path, URL, frame of a DICOM file, Pillow image or array.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers must be the image's own.
+        decoding: How values of more than 8 bits become pixels.
 
     Returns:
         uint8 of shape (H, W, num_channels), values 0 to 255.
@@ -46,44 +55,77 @@ def load_image(source: ImageLike, num_channels: int = 3) -> npt.NDArray[np.uint8
     if isinstance(source, np.ndarray):
         return _from_array(source, num_channels)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, num_channels, "this image", None)
+        return _from_pillow(source, num_channels, "this image", None, decoding.value_range)
+    if isinstance(source, Frame):
+        return _from_file(Path(source.path), num_channels, decoding, source.index)
     if not isinstance(source, (str, os.PathLike)):
-        raise ImageDecodeError(f"expected a path, URL, Pillow image or array, got {type(source).__name__}")
+        raise ImageDecodeError(f"expected a path, URL, Frame, Pillow image or array, got {type(source).__name__}")
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
-        return _from_stream(io.BytesIO(_download(name)), num_channels, name)
+        return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
     if isinstance(name, str) and name.startswith("file://"):
         name = urllib.request.url2pathname(urllib.parse.urlparse(name).path)
-    return _from_file(Path(os.fsdecode(name)), num_channels)
+    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None)
 
 
-def _from_file(path: Path, num_channels: int) -> npt.NDArray[np.uint8]:
+def _from_file(path: Path, num_channels: int, decoding: Decoding, frame: int | None) -> npt.NDArray[np.uint8]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageDecodeError(f"{path}: is not a file", path=path)
         with open(path, "rb") as stream:
-            return _from_stream(stream, num_channels, path)
+            return _from_stream(stream, num_channels, path, decoding, frame)
     except OSError as error:
         raise ImageDecodeError(f"{path}: {error.strerror or error}", path=path) from error
 
 
-def _from_stream(stream: BinaryIO, num_channels: int, path: Path | str) -> npt.NDArray[np.uint8]:
+def _from_stream(
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+) -> npt.NDArray[np.uint8]:
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    if looks_like_dicom(head):
+        return _from_dicom(stream, num_channels, path, decoding, frame)
+    if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:
+        _require_single(path, frame)
+        return read_bands(stream, path, num_channels, decoding.value_range)
     try:
         image = Image.open(stream, formats=PILLOW_FORMATS)
     except UnidentifiedImageError as error:
+        if urllib.parse.urlparse(str(path)).path.lower().endswith(".dcm"):
+            stream.seek(0)
+            return _from_dicom(stream, num_channels, path, decoding, frame)
         kinds = ", ".join(PILLOW_FORMATS)
-        raise ImageDecodeError(f"{path}: is none of the image formats {kinds}", path=path) from error
+        raise ImageDecodeError(f"{path}: is none of the image formats {kinds}, DICOM", path=path) from error
     except (Image.DecompressionBombError, ValueError, OSError, SyntaxError, EOFError) as error:
         raise ImageDecodeError(f"{path}: {error}", path=path) from error
     with image:
-        return _from_pillow(image, num_channels, str(path), path)
+        _require_single(path, frame)
+        return _from_pillow(image, num_channels, str(path), path, decoding.value_range)
 
 
-def _from_pillow(image: Image.Image, num_channels: int, name: str, path: Path | str | None) -> npt.NDArray[np.uint8]:
+def _require_single(path: Path | str, frame: int | None) -> None:
+    if frame:
+        raise ImageDecodeError(f"{path}: is not DICOM and has no frame of index {frame}", path=path)
+
+
+def _from_dicom(
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+) -> npt.NDArray[np.uint8]:
+    pixels = read_dicom(stream, path, decoding, frame)
+    return _from_pillow(Image.fromarray(pixels), num_channels, str(path), path, None)
+
+
+def _from_pillow(
+    image: Image.Image,
+    num_channels: int,
+    name: str,
+    path: Path | str | None,
+    value_range: tuple[float, float] | None,
+) -> npt.NDArray[np.uint8]:
     if image.width * image.height > MAX_PIXELS:
         raise ImageDecodeError(f"{name}: {image.width} x {image.height} pixels are above {MAX_PIXELS}", path=path)
     try:
-        return to_array(ImageOps.exif_transpose(image), num_channels)
+        return to_array(image, num_channels, value_range)
     except (ValueError, OSError, SyntaxError, EOFError, TypeError, IndexError, KeyError, MemoryError) as error:
         raise ImageDecodeError(f"{name}: {error}", path=path) from error
 
@@ -97,7 +139,7 @@ def _from_array(array: npt.NDArray[np.uint8], num_channels: int) -> npt.NDArray[
     if array.shape[2] == num_channels:
         return array
     if array.shape[2] in (3, 4):
-        return _from_pillow(Image.fromarray(array), num_channels, "this array", None)
+        return _from_pillow(Image.fromarray(array), num_channels, "this array", None, None)
     raise ImageDecodeError(f"an array with {array.shape[2]} channels cannot be had with {num_channels}")
 
 
