@@ -127,6 +127,42 @@ def test_truth_values_are_not_numbers_and_text_is_not_parsed():
             structure(wrong, TransformConfig, "")
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 2.0, float("nan"), 1])
+def test_a_share_must_leave_something_on_both_sides(share):
+    assert "data.val" in problems_of({"train": "a", "val": share})
+
+
+def test_a_share_is_told_from_a_path_and_takes_no_second_source():
+    assert load_data_config({"train": "a", "val": 0.25}).val == 0.25
+    assert load_data_config({"train": "a", "val": "0.25"}).val == Path("0.25")
+    assert set(problems_of({"train": "a", "val": 0.25, "val_csv": "b.csv"})) == {"data.val_csv"}
+
+
+def test_groups_need_a_share_and_a_table():
+    assert "needs `val`" in problems_of({**VALID, "split_group_column": "patient"})["data.split_group_column"]
+    found = problems_of({"train": "a", "val": 0.25, "split_group_column": "patient"})
+    assert "train_csv" in found["data.split_group_column"]
+    assert load_data_config({"train_csv": "a.csv", "val": 0.25, "split_group_column": "patient"})
+
+
+def test_one_hot_columns_are_at_least_two_different_ones():
+    for columns in (["cat"], [], ["cat", "cat"]):
+        assert set(problems_of({**VALID, "csv_label_columns": columns})) == {"data.csv_label_columns"}
+    assert load_data_config({**VALID, "csv_label_columns": ["cat", "dog"]}).csv_label_columns == ("cat", "dog")
+
+
+@pytest.mark.parametrize("delimiter", ["", ", ", "\n", "\r", "\0", '"'])
+def test_the_delimiter_of_columns_is_one_character_that_ends_no_line(delimiter):
+    assert set(problems_of({**VALID, "csv_delimiter": delimiter})) == {"data.csv_delimiter"}
+    assert load_data_config({**VALID, "csv_delimiter": "\t"}).csv_delimiter == "\t"
+
+
+def test_paths_of_a_test_split_and_of_a_share_in_a_yaml_file_are_relative_to_the_file(tmp_path):
+    (tmp_path / "data.yaml").write_text("train: a\nval: 0.25\ntest_csv: b.csv\n")
+    config = load_data_config(tmp_path / "data.yaml")
+    assert (config.train, config.val, config.test_csv) == (tmp_path / "a", 0.25, tmp_path / "b.csv")
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(max_size=5), inner, max_size=3),

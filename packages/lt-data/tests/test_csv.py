@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,16 +18,10 @@ def root(make_folder):
 
 
 def index_of(root, content, task="multiclass", **more):
-    """Index of a CSV file with `content` for training, and with one row a class for validation."""
-    data = content if isinstance(content, bytes) else content.encode()
-    (root / "train.csv").write_bytes(data)
-    (root / "val.csv").write_text("image_path,label\ntrain/cat/0.png,cat\ntrain/car/0.png,car\ntrain/dog/0.png,dog\n")
-    options = {"classes": CLASSES, **more}
-    val = {"val": root / "train"} if {"csv_image_column", "csv_label_type", "label_delimiter"} & set(more) else {}
-    if task == "multilabel" and val:
-        val = {"val_csv": root / "train.csv"}
-    config = load_data_config({"train_csv": root / "train.csv", **(val or {"val_csv": root / "val.csv"}), **options})
-    return build_index(config, task)
+    """Index of a CSV file with `content`, for training and validation."""
+    (root / "train.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    files = {"train_csv": root / "train.csv", "val_csv": root / "train.csv"}
+    return build_index(load_data_config({**files, "classes": CLASSES, **more}), task)
 
 
 def rows_of(index) -> list[tuple[str, list[int]]]:
@@ -107,8 +102,8 @@ def test_missing_and_doubled_columns_are_named_with_what_there_is(root):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_encodings_with_and_without_a_byte_order_mark_and_both_line_ends_are_understood(root, encoding, newline):
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_encodings_with_and_without_a_byte_order_mark_and_all_line_ends_are_understood(root, encoding, newline):
     (root / "train" / "cat" / "0.png").rename(root / "train" / "cat" / "käse 猫.png")
     content = "image_path,label\n" + ROWS.replace("cat/0.png", "cat/käse 猫.png")
     (root / "val.csv").write_text("x")
@@ -125,6 +120,144 @@ def test_another_encoding_is_an_error_that_says_how_to_set_it(root):
     assert "ä.png' is not a file" in found["train.csv:6"]
     with pytest.raises(ConfigError, match="klingon"):
         index_of(root, content, encoding="klingon")
+
+
+def test_cp1252_is_read_when_it_is_asked_for(root):
+    (root / "train/cat/0.png").rename(root / "train/cat/ä.png")
+    content = "image_path,label\n" + ROWS.replace("cat/0.png", "cat/ä.png")
+    assert rows_of(index_of(root, content.encode("cp1252"), encoding="cp1252"))[0] == ("train/cat/ä.png", [0])
+
+
+def test_a_byte_order_mark_wins_over_the_encoding_that_is_set(root):
+    content = "image_path,label\n" + ROWS
+    assert rows_of(index_of(root, content.encode("utf-8-sig"), encoding="cp1252")) == EXPECTED
+    assert rows_of(index_of(root, content.encode("utf-8-sig"), encoding="utf-8")) == EXPECTED
+
+
+def test_utf_16_without_a_byte_order_mark_is_an_error_that_says_how_to_set_it(root):
+    found = problems_of(root, ("image_path,label\n" + ROWS).encode("utf-16-le"))
+    assert "encoding" in found["train.csv:1"] or "NUL" in found["train.csv:1"]
+    content = ("image_path,label\n" + ROWS).encode("utf-16-le")
+    assert rows_of(index_of(root, content, encoding="utf-16-le")) == EXPECTED
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_other_delimiters_are_read_when_set_and_named_when_not(root, delimiter):
+    content = ("image_path,label\n" + ROWS).replace(",", delimiter)
+    assert rows_of(index_of(root, content, csv_delimiter=delimiter)) == EXPECTED
+    assert f"set data.csv_delimiter to {delimiter!r}" in problems_of(root, content)["train.csv:1"]
+
+
+def test_a_comma_is_named_when_another_delimiter_is_set(root):
+    assert (
+        "set data.csv_delimiter to ','"
+        in problems_of(root, "image_path,label\n" + ROWS, csv_delimiter=";")["train.csv:1"]
+    )
+
+
+def test_the_delimiter_that_is_set_is_not_suggested(root):
+    assert "csv_delimiter" not in problems_of(root, '"image_path,label"\n' + ROWS)["train.csv:1"]
+
+
+def test_quotes_and_line_breaks_in_fields_are_understood(root):
+    path = root / "train" / "cat" / 'a "b",\nc.png'
+    try:
+        (root / "train/cat/0.png").rename(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    content = 'image_path,label\n"train/cat/a ""b"",\nc.png",cat\n' + ROWS.partition("\n")[2]
+    assert index_of(root, content).train.path(0) == path
+
+
+def test_names_with_blanks_around_them_are_found_as_they_are_and_blanks_in_the_file_do_not_matter(root):
+    (root / "train/cat/0.png").rename(root / " 0.png")
+    rows = [" train/cat/1.png ,cat", " 0.png, cat", "train/car/0.png,car ", "train/dog/0.png,dog"]
+    index = index_of(root, "\n".join(["image_path,label", *rows]))
+    assert rows_of(index) == [("train/cat/1.png", [0]), (" 0.png", [0]), *EXPECTED[2:]]
+
+
+def test_nul_characters_and_endless_fields_are_errors_with_their_line(root):
+    found = problems_of(root, "image_path,label\n" + ROWS + "train/cat/\0.png,cat\n")
+    assert "NUL" in found["train.csv:6"]
+    found = problems_of(root, "image_path,label\n" + ROWS + f"{'x' * 140_000},cat\n")
+    assert "field larger than field limit" in found["train.csv:6"]
+
+
+def test_long_names_and_labels_are_errors_that_do_not_fill_the_screen(root):
+    found = problems_of(root, f"image_path,label\n{'x' * 5000}.png,cat\ntrain/cat/0.png,{'y' * 100_000}\n")
+    assert "name too long" in found["train.csv:2"]
+    assert len(found["train.csv:3"]) < 500
+
+
+def test_many_different_unknown_labels_are_reported_quickly_and_counted(root):
+    rows = "".join(f"train/cat/0.png,unknown_label_{i:06d}\n" for i in range(20_000))
+    found = problems_of(root, "image_path,label\n" + rows)
+    assert len(found) == 1001
+    assert found["train.csv"] == "has 19000 more problems, which are not listed"
+
+
+def test_labels_are_class_names_even_where_these_hold_the_delimiter(root):
+    content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
+    index = index_of(root, content, classes={0: "cat, tame", 1: "car", 2: "dog"})
+    assert rows_of(index) == EXPECTED
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "image", "image.png.gz"])
+def test_files_of_other_kinds_are_errors(root, name):
+    (root / "train" / "cat" / name).write_bytes(b"x" * 200)
+    found = problems_of(root, f"image_path,label\n{ROWS}train/cat/{name},cat\n")
+    assert "is not one of bmp, dcm, jpeg, jpg, pgm, png, ppm, tif, tiff, webp" in found["train.csv:6"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes need rights that Windows users rarely have")
+def test_links_are_followed_and_dangling_ones_loops_pipes_and_devices_are_errors_and_never_opened(root):
+    folder = root / "train" / "cat"
+    (folder / "good.png").symlink_to(folder / "0.png")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "circle.png").symlink_to("circle.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe")
+    names = ["good.png", "gone.png", "circle.png", "zero.png", "pipe.png", "pipe", ""]
+    rows = "".join(f"train/cat/{name},cat\n" for name in names)
+    found = problems_of(root, "image_path,label\n" + rows)
+    assert set(found) == {f"train.csv:{line}" for line in range(3, 9)}
+    assert "is a folder, a pipe or a device" in found["train.csv:6"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_table_that_is_a_pipe_is_not_opened(root):
+    os.mkfifo(root / "pipe.csv")
+    with pytest.raises(DatasetError, match="is not a file"):
+        build_index(load_data_config({"train_csv": root / "pipe.csv", "val": root / "train"}))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")
+def test_tables_and_folders_that_may_not_be_read_are_named(root):
+    (root / "train" / "cat").chmod(0)
+    try:
+        assert "Permission denied" in problems_of(root, "image_path,label\n" + ROWS)["train.csv:2"]
+    finally:
+        (root / "train" / "cat").chmod(0o755)
+    (root / "train.csv").chmod(0)
+    config = load_data_config({"train_csv": root / "train.csv", "val": root / "train", "classes": CLASSES})
+    with pytest.raises(DatasetError, match="Permission denied"):
+        build_index(config)
+
+
+def test_ids_of_thousands_of_digits_are_labels_like_any_other(root):
+    index = index_of(root, "image_path,label\n" + ROWS.replace(",cat", f",{'9' * 5000}"), classes=None)
+    assert index.classes.names[:1] == ("9" * 5000,)
+
+
+def test_a_test_split_is_read_and_may_lack_classes(root):
+    (root / "test.csv").write_text("image_path,label\ntrain/cat/0.png,cat\n")
+    index = index_of(root, "image_path,label\n" + ROWS, test_csv=root / "test.csv")
+    assert index.test is not None
+    assert (len(index.test), index.test.labels.tolist()) == (1, [0])
+    assert index_of(root, "image_path,label\n" + ROWS).test is None
+    (root / "test.csv").write_text("image_path,label\nno.png,cat\n")
+    assert set(problems_of(root, "image_path,label\n" + ROWS, test_csv=root / "test.csv")) == {"test.csv:2"}
 
 
 def test_ignored_labels_leave_their_rows_out_and_are_counted(root, caplog):
@@ -174,16 +307,26 @@ def test_a_missing_file_is_named(root):
         build_index(config)
 
 
-cells = st.text(alphabet='ab,"\n\r\0;cat/.png é', max_size=12)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(rows=st.lists(st.lists(cells, max_size=3), max_size=5), raw=st.none() | st.binary(max_size=60))
-def test_any_file_gives_an_index_or_a_dataset_error(root, rows, raw):
+cells = st.text(alphabet='ab,"\n\r\0;\tcat/.png é猫\ud800\udcff', max_size=12)
+tables = st.lists(st.lists(cells, max_size=3), max_size=5).map(
     # By hand, since csv.writer refuses NUL before Python 3.11.
-    lines = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
-    content = raw if raw is not None else "\n".join(["image_path,label", *lines]).encode()
+    lambda rows: "\n".join([",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows])
+)
+contents = st.one_of(
+    st.binary(max_size=80),
+    st.tuples(
+        st.sampled_from([b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"image_path,label\n"]), st.binary(max_size=60)
+    ).map(b"".join),
+    tables.map(lambda text: f"image_path,label\n{text}".encode("utf-8", "surrogatepass")),
+    tables.map(lambda text: f"image_path,label\n{text}".encode("utf-16", "surrogatepass")),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(content=contents, task=st.sampled_from(["multiclass", "multilabel"]), given_classes=st.booleans())
+def test_any_bytes_give_an_index_or_a_dataset_error(root, content, task, given_classes):
     try:
-        assert len(index_of(root, content).train) > 0
+        assert len(index_of(root, content, task, classes=CLASSES if given_classes else None).train) > 0
     except DatasetError as error:
         assert error.problems
+        assert all(problem.where and problem.what for problem in error.problems)

@@ -123,6 +123,81 @@ def test_link_loops_end_and_links_to_nowhere_and_pipes_are_errors(make_folder):
     assert set(problems_of(train, val)) == {str(train / "cat" / "gone.png"), str(train / "dog" / "pipe.png")}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes need rights that Windows users rarely have")
+def test_links_in_a_circle_are_problems_of_their_own_and_hide_nothing(make_folder):
+    train, val = make_folder("train", cat=3, dog=1), make_folder("val", cat=1)
+    (train / "cat" / "a_circle").symlink_to("a_circle")
+    (train / "circle").symlink_to("circle")
+    assert len(index_of(train, val).train) == 4
+    (train / "cat" / "circle.png").symlink_to("circle.png")
+    (train / "cat" / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(train / "cat" / "pipe")
+    assert set(problems_of(train, val)) == {str(train / "cat" / "circle.png"), str(train / "cat" / "zero.png")}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows users rarely have")
+def test_a_folder_that_is_reached_twice_counts_once_under_its_first_name(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    for name in ("b", "f"):
+        (train / "cat" / name).mkdir()
+        (train / "cat" / "0.png").rename(train / "cat" / name / "0.png")
+        (train / "cat" / f"{chr(ord(name) - 1)}_link").symlink_to(train / "cat" / name)
+        (train / "cat" / f"{chr(ord(name) + 1)}_link").symlink_to(train / "cat" / name)
+        (train / "cat" / "0.png").write_bytes(b"")
+    (train / "cat" / "0.png").unlink()
+    index = index_of(train, val)
+    found = [index.train.path(i).relative_to(train).as_posix() for i in range(len(index.train))]
+    assert found == ["cat/a_link/0.png", "cat/e_link/0.png", "dog/0.png"]
+
+
+def test_hidden_folders_are_passed_over_and_counted(make_folder, caplog):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    (train / "cat" / ".cache").mkdir()
+    (train / "cat" / "0.png").rename(train / "cat" / ".cache" / "0.png")
+    assert set(problems_of(train, val)) == {str(train / "cat")}
+    (train / ".git").mkdir()
+    assert set(problems_of(train, val)) == {str(train / "cat")}
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")
+def test_folders_that_may_not_be_read_are_named(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    (train / "cat").chmod(0)
+    try:
+        assert "Permission denied" in problems_of(train, val)[str(train / "cat")]
+    finally:
+        (train / "cat").chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows users rarely have")
+def test_a_class_folder_is_blamed_once(make_folder):
+    train, val = make_folder("train", cat=1, dog=0), make_folder("val", cat=1)
+    (train / "dog" / "gone.png").symlink_to("nowhere.png")
+    assert set(problems_of(train, val)) == {str(train / "dog" / "gone.png")}
+
+
+def test_class_folders_with_numbers_of_any_length_are_ordered_by_value(make_folder):
+    huge = "9" * 200
+    train, val = make_folder("train", **{huge: 1, "10": 1, "9": 1, "009": 1, "x٣": 1}), make_folder("val", **{"9": 1})
+    assert index_of(train, val).classes.names == ("009", "9", "10", huge, "x٣")
+
+
+def test_a_test_split_is_read_and_its_problems_reported(make_folder):
+    train, val, test = (make_folder(name, cat=2, dog=1) for name in ("train", "val", "test"))
+    index = index_of(train, val, test=test)
+    assert index.test is not None
+    assert len(index.test) == 3
+    assert index_of(train, val).test is None
+    (test / "bird").mkdir()
+    assert set(problems_of(train, val, classes=["cat", "dog"], test=test)) == {str(test / "bird")}
+
+
+def test_a_missing_split_does_not_hide_the_problems_of_another(make_folder, tmp_path):
+    train = make_folder("train", cat=1, dogs=1)
+    found = problems_of(train, tmp_path / "no", classes=["cat", "dogs", "bird"])
+    assert set(found) == {"data.val", str(train / "bird")}
+
+
 def test_a_report_of_many_problems_is_cut_in_the_message_but_whole_in_the_exception(make_folder):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
     for number in range(80):

@@ -13,6 +13,7 @@ NAMES = [
     "ColorJitter",
     "ConfigError",
     "DataConfig",
+    "DataReport",
     "DatasetError",
     "DatasetIndex",
     "Decoding",
@@ -38,6 +39,7 @@ NAMES = [
     "atomic_write",
     "between",
     "build_index",
+    "check",
     "check_selection",
     "listed",
     "load_data_config",
@@ -47,6 +49,7 @@ NAMES = [
     "resolve_transforms",
     "select_labels",
     "structure",
+    "write_split",
 ]
 
 

@@ -15,7 +15,10 @@ from .images.open import ImageLike as ImageLike
 from .images.open import load_image as load_image
 from .index.build import DatasetIndex as DatasetIndex
 from .index.build import build_index as build_index
+from .index.check import check as check
+from .index.check_report import DataReport as DataReport
 from .index.samples import SampleIndex as SampleIndex
+from .index.write import write_split as write_split
 from .inputs import load_inputs as load_inputs
 from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection

@@ -96,7 +96,8 @@ class DataConfig:
         split_seed: With `val` as a share: another seed gives another split.
         value_range: Values that become black and white in images of more than 8 bits; see `Decoding`.
         dicom_window: How DICOM values become brightness; see `Decoding`.
-        dicom_frame: Which frame of a DICOM file with several; see `Decoding`.
+        dicom_frame: Which frame of a DICOM file with several; see `Decoding`. A column `dicom_frame` of a table, with
+            indices from 0, overrules it row by row where it is not empty.
         on_bad_image: What training and validation do with an image that cannot be read: `"skip"` logs each once,
             counts them, and stops above 1 % of the split; `"error"` stops at the first.
         cache: Where training keeps decoded, shrunk images for later epochs: `"ram"`, `"disk"`, or None.

@@ -5,29 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 import numpy as np
 
 from lt_data.errors import DatasetError, Problem, nearest
-from lt_data.images.formats import is_image_name
+from lt_data.images.decoding import DicomFrame
+from lt_data.images.formats import is_image_name, may_be_dicom, sniff_dicom
+from lt_data.index.dicom import expand_dicom
+from lt_data.index.image_files import is_dicom_name, is_file, is_folder
 from lt_data.index.samples import SampleIndex
+from lt_data.index.scan import Scan
 from lt_data.task import Classes
+
+_DIGITS = frozenset("0123456789")
 
 
 @attrs.frozen
-class FolderScan:
-    """What a folder holds.
+class _Found:
+    """What a walk through a folder finds: DICOM files by content, kinds of other files, and problems."""
 
-    Attributes:
-        samples: The images, ordered by relative path.
-        passed_over: How many files of other kinds were seen, by suffix.
-    """
-
-    samples: SampleIndex
-    passed_over: Counter[str]
+    sniffed: set[str] = attrs.field(factory=set)
+    passed_over: Counter[str] = attrs.field(factory=Counter)
+    problems: list[Problem] = attrs.field(factory=list)
 
 
 def class_folders(root: Path) -> list[str]:
@@ -38,71 +40,87 @@ def class_folders(root: Path) -> list[str]:
     """
     try:
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and is_folder(entry)]
     except OSError as error:
         raise DatasetError([Problem(str(root), f"cannot be read as a folder: {error.strerror}")]) from error
-    return sorted(names, key=natural)
+    return in_natural_order(names)
 
 
-def scan_folder(root: Path, classes: Classes, ignored: frozenset[str], *, need_all: bool) -> FolderScan:
-    """List the images of a folder with one folder a class, at any depth below it.
+def scan_folder(
+    root: Path, classes: Classes, ignored: frozenset[str], *, need_all: bool, dicom_frame: DicomFrame = "middle"
+) -> Scan:
+    """List the images of a folder with one folder a class, at any depth below it, ordered by class and path.
 
-    Links are followed, a folder reached twice within a class counts once, and nothing but directories is opened.
+    Links are followed, a folder reached twice within a class counts once, and no file is opened, except those that may
+    be DICOM. What is wrong is reported: every folder that is not a class, class without a folder or image, image
+    outside a class folder, and link that leads nowhere.
 
     Args:
         root: The folder.
         classes: Classes to look for, by folder name.
         ignored: Folder names that are known but take no part.
         need_all: Whether each class must have an image, as in training.
-
-    Raises:
-        DatasetError: Names every folder that is not a class, class without a folder or image, image outside a class
-            folder, and link that leads nowhere.
+        dicom_frame: Which frame of a DICOM file with several; `"all"` makes each a sample.
     """
-    found = class_folders(root)
-    problems = _name_problems(root, found, classes, ignored, need_all=need_all)
-    passed_over: Counter[str] = Counter()
-    paths: list[str] = []
-    counts: list[int] = []
-    present = set(found)
-    for name in classes.names:
-        before = len(paths)
-        if name in present:
-            paths.extend(sorted(_images_below(root, name, passed_over, problems)))
-        counts.append(len(paths) - before)
-    problems.extend(_loose_images(root))
-    empty = tuple(name for name, count in zip(classes.names, counts, strict=True) if count == 0)
-    if not paths:
-        problems.append(Problem(str(root), "no image found in the class folders"))
+    found = _Found()
+    try:
+        images = _images_by_class(root, classes, ignored, found, need_all=need_all)
+    except DatasetError as error:
+        found.problems.extend(error.problems)
+        images = [[] for _ in classes.names]
+    paths = [path for of_class in images for path in of_class]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in images])
+    samples = SampleIndex.from_paths(root, paths, labels, num_classes=len(classes))
+    kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
+    notes = (f"passed over files that are not images: {kinds}",) if kinds else ()
+    dicom = found.sniffed | {path for path in paths if is_dicom_name(path)}
+    if not dicom:
+        return Scan(samples=samples, problems=tuple(found.problems), notes=notes)
+    expansion = expand_dicom(root, paths, dicom, dicom_frame)
+    return Scan(
+        samples=attrs.evolve(samples.take(expansion.rows), frames=expansion.frames),
+        problems=(*found.problems, *expansion.problems),
+        groups=expansion.rows,
+        notes=notes,
+    )
+
+
+def _images_by_class(
+    root: Path, classes: Classes, ignored: frozenset[str], found: _Found, *, need_all: bool
+) -> list[list[str]]:
+    present = class_folders(root)
+    known = set(present)
+    found.problems.extend(_name_problems(root, present, classes, ignored, need_all=need_all))
+    images = [sorted(_images_below(root, name, found)) if name in known else [] for name in classes.names]
+    found.problems.extend(_loose_images(root))
+    if not any(images):
+        found.problems.append(Problem(str(root), "no image found in the class folders"))
     elif need_all:
-        without = (name for name in empty if name in present)
-        problems.extend(Problem(str(root / name), "no image found in this class folder") for name in without)
-    if problems:
-        raise DatasetError(problems)
-    labels = np.repeat(np.arange(len(classes), dtype=np.int32), counts)
-    return FolderScan(SampleIndex.from_paths(root, paths, labels, num_classes=len(classes)), passed_over)
+        blamed = {Path(problem.where).relative_to(root).parts[:1] for problem in found.problems}
+        for name, of_class in zip(classes.names, images, strict=True):
+            if name in known and not of_class and (name,) not in blamed:
+                found.problems.append(Problem(str(root / name), "no image found in this class folder"))
+    return images
 
 
 def _name_problems(
     root: Path, found: list[str], classes: Classes, ignored: frozenset[str], *, need_all: bool
-) -> list[Problem]:
-    problems = []
+) -> Iterator[Problem]:
     known, present = {*classes.names, *ignored}, set(found)
     for name in found:
         if name not in known:
             near = nearest(name, classes.names)
             hint = f" (did you mean `{near}`?)" if near else ""
             what = f"this folder is not in `classes`{hint}; add it there, or to `ignore_classes` too to leave it out"
-            problems.append(Problem(str(root / name), what))
+            yield Problem(str(root / name), what)
     for name in classes.names if need_all else ():
         if name not in present:
             near = nearest(name, found)
             hint = f" (there is `{near}`)" if near else ""
-            problems.append(Problem(str(root / name), f"class `{name}` has no such folder{hint}"))
-    return problems
+            yield Problem(str(root / name), f"class `{name}` has no such folder{hint}")
 
 
-def _images_below(root: Path, name: str, passed_over: Counter[str], problems: list[Problem]) -> Iterator[str]:
+def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
     """Paths, relative to `root`, of the images at any depth below the folder `name`."""
     seen: set[tuple[int, int]] = set()
     pending = [name]
@@ -113,20 +131,36 @@ def _images_below(root: Path, name: str, passed_over: Counter[str], problems: li
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
+            below = []
             with os.scandir(root / folder) as entries:
                 for entry in entries:
+                    path = f"{folder}/{entry.name}"
                     if entry.name.startswith("."):
-                        passed_over["hidden"] += 1
-                    elif is_image_name(entry.name) and entry.is_file():
-                        yield f"{folder}/{entry.name}"
-                    elif entry.is_dir():
-                        pending.append(f"{folder}/{entry.name}")
-                    elif is_image_name(entry.name):
-                        problems.append(Problem(entry.path, "is not a file: a link to nowhere, a pipe or a device"))
-                    else:
-                        passed_over[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+                        found.passed_over["hidden"] += 1
+                    elif _is_image(entry, path, found):
+                        yield path
+                    elif is_folder(entry):
+                        below.append(path)
+            # Of two ways to one folder the first by name counts, whatever order the file system has.
+            pending.extend(sorted(below, reverse=True))
         except OSError as error:
-            problems.append(Problem(str(root / folder), f"cannot be read: {error.strerror}"))
+            found.problems.append(Problem(str(root / folder), f"cannot be read: {error.strerror}"))
+
+
+def _is_image(entry: os.DirEntry[str], path: str, found: _Found) -> bool:
+    """Whether an entry of a class folder is an image; what else it is, folders aside, is noted."""
+    if is_image_name(entry.name):
+        if is_file(entry):
+            return True
+        if not is_folder(entry):
+            what = "is not a file: a link to nowhere or in a circle, a pipe or a device"
+            found.problems.append(Problem(entry.path, what))
+    elif may_be_dicom(entry.name) and is_file(entry) and sniff_dicom(entry.path):
+        found.sniffed.add(path)
+        return True
+    elif not is_folder(entry):
+        found.passed_over[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+    return False
 
 
 def _loose_images(root: Path) -> list[Problem]:
@@ -137,7 +171,12 @@ def _loose_images(root: Path) -> list[Problem]:
     return [Problem(str(root), f"images outside the class folders: {loose}; move them into one, or away")]
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts `2` before `10`."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """Names sorted such that `2` comes before `10`."""
+    return sorted(sorted(names), key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    # Numbers as text, shorter before longer: int() refuses thousands of digits.
+    parts = ((part, part.lstrip("0")) for part in re.split(r"([0-9]+)", name))
+    return [(0, len(number), number) if part[:1] in _DIGITS else (1, 0, part) for part, number in parts]

@@ -26,7 +26,8 @@ class SampleIndex:
         ends: Where each path ends in `names`, int64 of shape (N,).
         num_classes: Number of classes that the labels count in.
         label_ends: Where each multilabel sample's labels end in `labels`, int64 of shape (N,); None for multiclass.
-        frames: Frame of each sample where frames are samples of their own, int32 of shape (N,); None elsewhere.
+        frames: Frame of each sample where frames are samples of their own, int32 of shape (N,), -1 for files that are
+            one sample as a whole; None where all are.
     """
 
     root: Path
@@ -72,7 +73,26 @@ class SampleIndex:
     def image(self, index: int) -> Path | Frame:
         """What `load_image` reads for sample `index`: its file, or one frame of it."""
         path = self.path(index)
-        return path if self.frames is None else Frame(path, int(self.frames[index]))
+        return path if self.frames is None or self.frames[index] < 0 else Frame(path, int(self.frames[index]))
+
+    def take(self, indices: npt.NDArray[np.int64]) -> SampleIndex:
+        """The samples `indices`, in that order; a sample may be taken more than once."""
+        begins = np.concatenate(([0], self.ends[:-1]))[indices]
+        ends = self.ends[indices]
+        parts = [self.names[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        chosen = attrs.evolve(
+            self,
+            names=b"".join(parts),
+            ends=np.cumsum(ends - begins),
+            frames=None if self.frames is None else self.frames[indices],
+        )
+        if self.label_ends is None:
+            return attrs.evolve(chosen, labels=self.labels[indices])
+        first = np.concatenate(([0], self.label_ends[:-1]))[indices]
+        counts = self.label_ends[indices] - first
+        label_ends = np.cumsum(counts)
+        positions = np.repeat(first - (label_ends - counts), counts) + np.arange(counts.sum())
+        return attrs.evolve(chosen, labels=self.labels[positions], label_ends=label_ends)
 
     def target(self, index: int) -> int | npt.NDArray[np.float32]:
         """What a model learns for sample `index`: its class index, or for multilabel 0 and 1 by class.

@@ -1,0 +1,198 @@
+"""From a `DataConfig` to the classes, and the samples and problems of each split."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from lt_data.data_config import DataConfig
+from lt_data.errors import ConfigError, DatasetError, Problem, listed
+from lt_data.index.folder import class_folders, in_natural_order, scan_folder
+from lt_data.index.labels import check_label_columns
+from lt_data.index.samples import SampleIndex
+from lt_data.index.scan import Scan
+from lt_data.index.split import split_off
+from lt_data.index.table import scan_table, table_labels
+from lt_data.task import Classes, TaskName
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Source:
+    """Where one split comes from.
+
+    Attributes:
+        split: Its name.
+        path: The folder or table.
+        is_table: Whether it is a CSV or Parquet file.
+    """
+
+    split: str
+    path: Path
+    is_table: bool
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SourceScan:
+    """What the sources of a config hold.
+
+    Attributes:
+        classes: The classes that take part; None where the data that should name them cannot be read.
+        splits: What each split holds, by name: train, val, and test if there is one. None of those whose source is
+            missing.
+        problems: What is wrong with no split in particular.
+    """
+
+    classes: Classes | None
+    splits: Mapping[str, Scan]
+    problems: tuple[Problem, ...]
+
+    def all_problems(self) -> list[Problem]:
+        """Those of no split in particular, then those of each split."""
+        return [*self.problems, *(problem for scan in self.splits.values() for problem in scan.problems)]
+
+
+def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
+    """Find the classes, list the samples and collect what is wrong; what is passed over is counted in the log.
+
+    Raises:
+        ConfigError: `ignore_classes` or `csv_label_columns` name no class, or multilabel is asked of folders.
+    """
+    sources = _sources(config, task)
+    there = [source for source in sources if _is_there(source)]
+    missing = [_missing(source) for source in sources if source not in there]
+    if config.classes is None and sources[0] not in there:
+        return SourceScan(classes=None, splits={}, problems=tuple(missing))
+    try:
+        names = config.classes if config.classes is not None else _names_of(sources[0], config)
+    except DatasetError as error:
+        return SourceScan(classes=None, splits={}, problems=(*error.problems, *missing))
+    kept = config.kept_classes(names)
+    classes = _classes(kept)
+    check_label_columns(names, config)
+    ignored = {i: name for i, name in names.items() if i not in kept}
+    _warn_of_the_same(there)
+    splits = {source.split: _scan(source, classes, ignored, config, task) for source in there}
+    problems = [*missing, *_too_few(sources[0], classes)]
+    if isinstance(config.val, float) and "train" in splits:
+        splits = _with_share(splits, config.val, config.split_seed, problems)
+    for split, scan in splits.items():
+        empty = classes_without(scan.samples, classes)
+        if empty and len(scan.samples) and split != "train":
+            logger.warning("%s: no image of %s; left out of averages over classes", split, listed(empty))
+    return SourceScan(classes=classes, splits=splits, problems=tuple(problems))
+
+
+def classes_without(samples: SampleIndex, classes: Classes) -> tuple[str, ...]:
+    """Names of the classes that no sample has."""
+    counts = np.bincount(samples.labels, minlength=len(classes))
+    return tuple(name for name, count in zip(classes.names, counts, strict=True) if not count)
+
+
+def _sources(config: DataConfig, task: TaskName) -> list[Source]:
+    wanted = ["train", *([] if isinstance(config.val, float) else ["val"])]
+    wanted += ["test"] if config.test is not None or config.test_csv is not None else []
+    sources = []
+    for split in wanted:
+        folder, table = getattr(config, split), getattr(config, f"{split}_csv")
+        sources.append(Source(split, folder if table is None else table, is_table=table is not None))
+    if task == "multilabel" and not all(source.is_table for source in sources):
+        needed = listed([f"`{source.split}_csv`" for source in sources])
+        raise ConfigError([Problem("data", f"multilabel needs {needed}: a folder gives one label an image")])
+    return sources
+
+
+def _is_there(source: Source) -> bool:
+    # Methods of Path raise where a folder on the way may not be entered.
+    return os.path.isfile(source.path) if source.is_table else os.path.isdir(source.path)  # noqa: PTH112, PTH113
+
+
+def _missing(source: Source) -> Problem:
+    key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}")
+
+
+def _warn_of_the_same(sources: Sequence[Source]) -> None:
+    for i, source in enumerate(sources):
+        for other in sources[:i]:
+            if source.path.resolve() == other.path.resolve():
+                what = "%s and %s are the same: scores say nothing about other images"
+                logger.warning(what, other.split, source.split)
+
+
+def _classes(names: Mapping[int, str]) -> Classes:
+    try:
+        return Classes.from_mapping(names)
+    except ValueError as error:
+        raise ConfigError([Problem("data.classes", str(error))]) from error
+
+
+def _names_of(source: Source, config: DataConfig) -> dict[int, str]:
+    """Classes that were left out of `data`, from the training split."""
+    if source.is_table and config.csv_label_type == "id":
+        raise ConfigError([Problem("data.classes", 'is required with csv_label_type="id": IDs have no names')])
+    if source.is_table and config.csv_label_columns is not None:
+        found = list(config.csv_label_columns)
+    else:
+        found = in_natural_order(table_labels(source.path, config)) if source.is_table else class_folders(source.path)
+    names = dict(enumerate(found))
+    unknown = [entry for entry in config.ignore_classes if entry not in {*names, *names.values()}]
+    if unknown:
+        what = f"is not a class of {source.path}"
+        raise ConfigError([Problem("data.ignore_classes", f"{entry!r} {what}") for entry in unknown])
+    if not config.kept_classes(names):
+        raise DatasetError([_few(source, [])])
+    logger.info("classes: taken from %s, %s", source.path, listed([f"{i}: {name}" for i, name in names.items()], 20))
+    return names
+
+
+def _too_few(source: Source, classes: Classes) -> list[Problem]:
+    return [_few(source, classes.names)] if len(classes) < 2 else []
+
+
+def _few(source: Source, names: Sequence[str]) -> Problem:
+    what = f"at least two classes are needed, ignored ones aside; found {listed(names) or 'none'}"
+    return Problem(str(source.path), what)
+
+
+def _scan(source: Source, classes: Classes, ignored: Mapping[int, str], config: DataConfig, task: TaskName) -> Scan:
+    """List one split, and log what was passed over."""
+    is_train = source.split == "train"
+    if source.is_table:
+        grouped = is_train and config.split_group_column is not None
+        scan = scan_table(source.path, classes, ignored, config, task, grouped=grouped)
+        without = classes_without(scan.samples, classes) if is_train and not scan.problems else ()
+        hint = "add it to `ignore_classes` to train without it"
+        more = tuple(Problem(str(source.path), f"has no row of class {name!r}; {hint}") for name in without)
+        scan = attrs.evolve(scan, problems=scan.problems + more)
+    else:
+        scan = scan_folder(
+            source.path, classes, frozenset(ignored.values()), need_all=is_train, dicom_frame=config.dicom_frame
+        )
+    logger.info("%s: %d images in %s", source.split, len(scan.samples), source.path)
+    for note in scan.notes:
+        logger.info("%s: %s", source.split, note)
+    return scan
+
+
+def _with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: list[Problem]) -> dict[str, Scan]:
+    """The splits with `val` taken from `train`."""
+    train = splits["train"]
+    chosen = split_off(train.samples, share, seed, train.groups)
+    if not chosen.any() and not train.problems:
+        groups = "" if train.groups is None else f" in {len(np.unique(train.groups))} groups"
+        what = f"a share of {share:g} of {len(chosen)} samples{groups} leaves validation without any"
+        problems.append(Problem("data.val", what))
+    single = np.bincount(train.samples.labels, minlength=train.samples.num_classes) == 1
+    logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
+    if single.any():
+        logger.info("val: %d classes have one sample, which stays in train", single.sum())
+    val = Scan(samples=train.samples.take(np.flatnonzero(chosen)))
+    kept = attrs.evolve(train, samples=train.samples.take(np.flatnonzero(~chosen)), groups=None)
+    return {"train": kept, "val": val, **{name: scan for name, scan in splits.items() if name != "train"}}
