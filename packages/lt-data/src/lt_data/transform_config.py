@@ -58,6 +58,81 @@ class ColorJitter:
 
 
 @attrs.frozen(kw_only=True)
+class RandomRotate:
+    """With probability `prob`, a turn by an angle from [-degrees, degrees]; what it uncovers gets the mean colour."""
+
+    prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
+    degrees: float = attrs.field(default=15.0, validator=between(0.0, 180.0))
+
+
+@attrs.frozen(kw_only=True)
+class RandomRotate90:
+    """With probability `prob`, a turn by 90, 180 or 270 degrees."""
+
+    prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
+
+
+@attrs.frozen(kw_only=True)
+class ChannelDrop:
+    """Leaves `num_channels_keep` channels and sets the others to their mean, which is zero after normalisation.
+
+    Attributes:
+        num_channels_keep: Channels that stay, another choice for each image.
+        weight_drop: How readily each channel is dropped, one value a channel; 0 never drops it.
+    """
+
+    num_channels_keep: int = attrs.field(validator=at_least(1))
+    weight_drop: tuple[float, ...] = attrs.field(validator=at_least(0.0))
+
+
+@attrs.frozen(kw_only=True)
+class RandAugment:
+    """`num_ops` operations, drawn with replacement from fourteen, of one `magnitude` on a scale from 0 to 30.
+
+    Cubuk et al. 2019 (https://arxiv.org/abs/1909.13719), with that paper's operations and ranges.
+    """
+
+    num_ops: int = attrs.field(default=2, validator=at_least(1))
+    magnitude: float = attrs.field(default=9.0, validator=between(0.0, 30.0))
+
+
+@attrs.frozen(kw_only=True)
+class RandomErasing:
+    """With probability `prob`, a rectangle of random area (a share of the image's) gets the mean colour.
+
+    Zhong et al. 2017 (https://arxiv.org/abs/1708.04896), whose figures are the defaults.
+    """
+
+    prob: float = attrs.field(default=0.25, validator=between(0.0, 1.0))
+    min_area: float = attrs.field(default=0.02, validator=between(0.0, 1.0))
+    max_area: float = attrs.field(default=0.4, validator=between(0.0, 1.0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_area > self.max_area:
+            raise ValueError(f"min_area ({self.min_area}) must not be above max_area ({self.max_area})")
+
+
+@attrs.frozen(kw_only=True)
+class GaussianBlur:
+    """With probability `prob`, blur with a standard deviation from [min_sigma, max_sigma] pixels of the input."""
+
+    prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
+    min_sigma: float = attrs.field(default=0.1, validator=between(0.01, 32.0))
+    max_sigma: float = attrs.field(default=2.0, validator=between(0.01, 32.0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_sigma > self.max_sigma:
+            raise ValueError(f"min_sigma ({self.min_sigma}) must not be above max_sigma ({self.max_sigma})")
+
+
+@attrs.frozen(kw_only=True)
+class RandomGrayscale:
+    """With probability `prob`, the image's luma in all three channels."""
+
+    prob: float = attrs.field(default=0.2, validator=between(0.0, 1.0))
+
+
+@attrs.frozen(kw_only=True)
 class ValTransformConfig:
     """What validation, `predict` and the edge do differently from training.
 
@@ -75,6 +150,9 @@ class ValTransformConfig:
 class TransformConfig:
     """How images become inputs; a transform set to None is off.
 
+    Of the random ones only `random_crop`, `random_flip` and `color_jitter` are on by default. `color_jitter`,
+    `random_grayscale` and `rand_augment` are for RGB: with other channels they are off, and the log says so.
+
     Attributes:
         image_size: (height, width) in pixels; `"auto"` takes the model's own.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers load images unchanged and must match them; `"auto"` is 3, or
@@ -84,8 +162,17 @@ class TransformConfig:
             `"squash"` the whole image with another aspect ratio; in validation, `predict` and on the edge, and in
             training where `random_crop` is None. `"auto"` is `"crop"`, or that of the exported model to start from.
         random_crop: Crop of random area and aspect ratio.
+        resize_scale: In training where `random_crop` is None and `resize_mode` `"crop"`: the shorter side is resized to
+            this times `image_size` before the centre is cropped; None takes the model's own.
         random_flip: Mirroring.
-        color_jitter: Change of colour, for RGB images.
+        random_rotate: Turn by a small angle.
+        random_rotate_90: Turn by right angles.
+        color_jitter: Change of colour.
+        random_grayscale: Loss of colour.
+        gaussian_blur: Blur.
+        channel_drop: Loss of channels.
+        rand_augment: A random sequence of operations of one strength.
+        random_erasing: Loss of a rectangle.
         val: Overrides for validation, `predict` and the edge.
     """
 
@@ -94,6 +181,14 @@ class TransformConfig:
     normalize: Normalize | Literal["auto"] = "auto"
     resize_mode: ResizeMode | Literal["auto"] = "auto"
     random_crop: RandomCrop | None = RandomCrop()
+    resize_scale: float | None = attrs.field(default=None, validator=at_least(1.0))
     random_flip: RandomFlip | None = RandomFlip()
+    random_rotate: RandomRotate | None = None
+    random_rotate_90: RandomRotate90 | None = None
     color_jitter: ColorJitter | None = ColorJitter()
+    random_grayscale: RandomGrayscale | None = None
+    gaussian_blur: GaussianBlur | None = None
+    channel_drop: ChannelDrop | None = None
+    rand_augment: RandAugment | None = None
+    random_erasing: RandomErasing | None = None
     val: ValTransformConfig = ValTransformConfig()

@@ -8,15 +8,19 @@ import lt_data.torch
 
 NAMES = [
     "Augmentation",
+    "BadImages",
     "Batches",
     "EvalBatch",
     "EvalDataset",
+    "Finisher",
+    "SampleCache",
     "SampleKey",
     "StreamSampler",
     "TrainBatch",
     "TrainDataset",
     "eval_loader",
-    "finish",
+    "open_cache",
+    "preview",
     "sample_order",
     "train_loader",
 ]

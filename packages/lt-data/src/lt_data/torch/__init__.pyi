@@ -1,9 +1,13 @@
 from .augment import Augmentation as Augmentation
-from .augment import finish as finish
-from .dataset import EvalBatch as EvalBatch
+from .bad_images import BadImages as BadImages
+from .batches import EvalBatch as EvalBatch
+from .batches import TrainBatch as TrainBatch
+from .cache import SampleCache as SampleCache
+from .cache import open_cache as open_cache
 from .dataset import EvalDataset as EvalDataset
-from .dataset import TrainBatch as TrainBatch
 from .dataset import TrainDataset as TrainDataset
+from .finish import Finisher as Finisher
+from .grid import preview as preview
 from .loader import Batches as Batches
 from .loader import eval_loader as eval_loader
 from .loader import train_loader as train_loader

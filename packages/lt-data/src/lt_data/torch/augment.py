@@ -1,88 +1,122 @@
-"""Training augmentation: geometry on uint8 in the worker, colour and normalisation in batches on the device."""
+"""Training augmentation: what is drawn for a sample, and its geometry on uint8 in the worker."""
 
 from __future__ import annotations
 
+import logging
 import math
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
-from lt_data.preprocessing import Box, crop_and_resize, fit_size
+from lt_data.preprocessing import Box, fit_size
 from lt_data.task import Preprocessing
-from lt_data.transform_config import ColorJitter, RandomCrop, RandomFlip, TransformConfig
+from lt_data.torch.color import ColorDraw, draw_color
+from lt_data.torch.rand_augment import rand_augment
+from lt_data.torch.reading import Jpeg, Pixels
+from lt_data.torch.resizing import resize
+from lt_data.torch.turns import QUARTER_TURNS, UPRIGHT, Turn
+from lt_data.transform_config import RandomCrop, TransformConfig
+
+logger = logging.getLogger(__name__)
 
 CROP_RATIO = (3 / 4, 4 / 3)
 """Bounds of the crop's width / height, from Szegedy et al. 2015, https://arxiv.org/abs/1409.4842."""
 CROP_ATTEMPTS = 10
 
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of R, G and B in luma Y', ITU-R BT.601."""
-RGB_TO_YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
-"""NTSC's YIQ: luma, and two axes of colour in whose plane a rotation changes hue and keeps luma."""
+FOR_RGB = ("color_jitter", "random_grayscale", "rand_augment")
 
 
 @attrs.frozen
-class ColorChange:
-    """A linear change of colour: x to matrix @ x, then contrast around the image's mean luma.
+class Geometry:
+    """What is drawn for the geometry of one sample.
 
     Attributes:
-        matrix: float32 of shape (3, 3).
-        contrast: Factor, at least 0; 1 changes nothing.
+        quarter_turn: Comes first.
+        box: Crop of the turned image; None fits it as evaluation does.
+        mirror: Comes after the resize.
+        angle: Turn against the clock in degrees, last.
     """
 
-    matrix: npt.NDArray[np.float32]
-    contrast: float
-
-
-NO_COLOR_CHANGE = ColorChange(np.eye(3, dtype=np.float32), 1.0)
+    quarter_turn: Turn
+    box: Box | None
+    mirror: Turn
+    angle: float
 
 
 @attrs.frozen(kw_only=True)
 class Augmentation:
-    """What training does to a sample; `preprocessing` gives size, channels, filter and normalisation.
+    """What training does to a sample.
 
     Attributes:
-        preprocessing: The evaluation preprocessing at training's image size.
-        random_crop: None fits the image as in evaluation.
-        random_flip: None never mirrors.
-        color_jitter: None leaves colours as they are.
+        preprocessing: The evaluation preprocessing at training's image size: gives size, channels, filter and
+            normalisation.
+        transforms: The random transforms; None is off.
     """
 
     preprocessing: Preprocessing
-    random_crop: RandomCrop | None
-    random_flip: RandomFlip | None
-    color_jitter: ColorJitter | None
+    transforms: TransformConfig
 
     @classmethod
     def from_config(cls, config: TransformConfig, preprocessing: Preprocessing) -> Augmentation:
-        """The augmentation that `config` asks for; colour changes turn themselves off unless images are RGB."""
-        return cls(
-            preprocessing=preprocessing,
-            random_crop=config.random_crop,
-            random_flip=config.random_flip,
-            color_jitter=config.color_jitter if preprocessing.num_channels == 3 else None,
-        )
+        """The augmentation that `config` asks for; changes of colour turn themselves off unless images are RGB."""
+        channels = preprocessing.num_channels
+        off = [] if channels == 3 else [name for name in FOR_RGB if getattr(config, name) is not None]
+        if off:
+            logger.info("%s: off, because images have %d channels and not 3", ", ".join(off), channels)
+        changes: dict[str, Any] = dict.fromkeys(off)
+        return cls(preprocessing=preprocessing, transforms=attrs.evolve(config, **changes))
 
-    def geometry(self, image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """Crop, resize and mirror: uint8 (H, W, C) to uint8 (height, width, C) of the training size."""
-        if self.random_crop:
-            box = random_box(image.shape[0], image.shape[1], self.random_crop, rng)
-            image = crop_and_resize(image, box, self.preprocessing.image_size, self.preprocessing.interpolation)
+    def draw_geometry(self, height: int, width: int, rng: np.random.Generator) -> Geometry:
+        """Draw the geometry of one sample, for an image of this size."""
+        transforms = self.transforms
+        turns = transforms.random_rotate_90
+        turned = UPRIGHT
+        if turns and rng.random() < turns.prob:
+            turned = QUARTER_TURNS[int(rng.integers(1, 4))]
+        box = None
+        if transforms.random_crop:
+            box = random_box(*turned.size(height, width), transforms.random_crop, rng)
+        flip = transforms.random_flip
+        horizontal = flip is not None and rng.random() < flip.horizontal_prob
+        vertical = flip is not None and rng.random() < flip.vertical_prob
+        rotate = transforms.random_rotate
+        angle = 0.0
+        if rotate and rng.random() < rotate.prob:
+            angle = float(rng.uniform(-rotate.degrees, rotate.degrees))
+        return Geometry(turned, box, Turn(False, vertical, horizontal), angle)
+
+    def geometry(self, image: Jpeg | Pixels, rng: np.random.Generator) -> torch.Tensor:
+        """Crop, resize, turn and mirror, then `rand_augment`: to uint8 (C, height, width) of the training size."""
+        spec = self.preprocessing
+        drawn = self.draw_geometry(*image.size, rng)
+        if drawn.box is None:
+            whole = drawn.quarter_turn.apply(torch.from_numpy(np.array(image.whole())).permute(2, 0, 1))
+            fitted = fit_size(whole.permute(1, 2, 0).numpy(), spec)
+            pixels = torch.from_numpy(np.array(fitted.transpose(2, 0, 1), order="C"))
         else:
-            image = fit_size(image, self.preprocessing)
-        if self.random_flip and rng.random() < self.random_flip.horizontal_prob:
-            image = image[:, ::-1]
-        if self.random_flip and rng.random() < self.random_flip.vertical_prob:
-            image = image[::-1]
-        return image
+            pixels = crop(image, drawn.quarter_turn, drawn.box, spec)
+        pixels = drawn.mirror.apply(pixels)
+        if drawn.angle:
+            pixels = rotate(pixels, drawn.angle, spec)
+        if self.transforms.rand_augment:
+            pixels = rand_augment(pixels, self.transforms.rand_augment, spec, rng)
+        return pixels.contiguous()
 
-    def color(self, rng: np.random.Generator) -> ColorChange:
-        """Draw one sample's change of colour."""
-        if self.color_jitter is None or rng.random() >= self.color_jitter.prob:
-            return NO_COLOR_CHANGE
-        return random_color(self.color_jitter, rng)
+    def color(self, rng: np.random.Generator) -> ColorDraw:
+        """Draw what `Finisher` does to one sample."""
+        return draw_color(self.transforms, self.preprocessing, rng)
+
+
+def crop(image: Jpeg | Pixels, turn: Turn, box: Box, spec: Preprocessing) -> torch.Tensor:
+    """Resize a box of the turned image to `spec.image_size`: uint8 (C, height, width)."""
+    upright = turn.box_before(box, *turn.size(*image.size))
+    wanted = turn.size(*spec.image_size)
+    part, stored = image.read(upright, wanted)
+    return turn.apply(stored.apply(resize(part, stored.size(*wanted), spec.interpolation)))
 
 
 def random_box(height: int, width: int, crop: RandomCrop, rng: np.random.Generator) -> Box:
@@ -100,52 +134,15 @@ def random_box(height: int, width: int, crop: RandomCrop, rng: np.random.Generat
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
 
 
-def random_color(jitter: ColorJitter, rng: np.random.Generator) -> ColorChange:
-    """Draw brightness, saturation, hue and contrast, in this order."""
-    brightness = _factor(jitter.brightness * jitter.strength, rng)
-    saturation = _factor(jitter.saturation * jitter.strength, rng)
-    angle = 2 * math.pi * rng.uniform(-1.0, 1.0) * min(0.5, jitter.hue * jitter.strength)
-    contrast = _factor(jitter.contrast * jitter.strength, rng)
-    # In YIQ, saturation scales the colour plane and hue rotates it: one matrix, and luma keeps its value.
-    cos, sin = saturation * math.cos(angle), saturation * math.sin(angle)
-    turn = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-    matrix = brightness * np.linalg.inv(RGB_TO_YIQ) @ turn @ RGB_TO_YIQ
-    return ColorChange(matrix.astype(np.float32), contrast)
+def mean_color(spec: Preprocessing) -> tuple[int, ...]:
+    """The 8-bit colour that normalisation takes nearest to zero."""
+    return tuple(min(255, max(0, math.floor(mean * 255.0 + 0.5))) for mean in spec.mean)
 
 
-def _factor(strength: float, rng: np.random.Generator) -> float:
-    return float(rng.uniform(max(0.0, 1.0 - strength), 1.0 + strength))
-
-
-def finish(
-    images: torch.Tensor, matrix: torch.Tensor, contrast: torch.Tensor, preprocessing: Preprocessing
-) -> torch.Tensor:
-    """Change colours and normalise a batch on its device.
-
-    Args:
-        images: uint8 of shape (N, C, H, W), values 0 to 255.
-        matrix: float32 of shape (N, 3, 3), ignored unless C is 3.
-        contrast: float32 of shape (N,), ignored unless C is 3.
-        preprocessing: Gives mean and standard deviation.
-
-    Returns:
-        float32 of shape (N, C, H, W).
-    """
-    device = images.device
-    mean = torch.tensor(preprocessing.mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocessing.std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
-    pixels = images.float().div_(255.0)
-    if images.shape[1] == 3:
-        pixels = _recolor(pixels, matrix, contrast)
-    return pixels.sub_(mean).div_(std)
-
-
-def _recolor(pixels: torch.Tensor, matrix: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:
-    """clamp(contrast * matrix @ x + (1 - contrast) * mean luma), one small matrix product a batch."""
-    count, channels, height, width = pixels.shape
-    flat = pixels.view(count, channels, height * width)
-    changed = torch.bmm(matrix, flat.mean(dim=2, keepdim=True))
-    luma = torch.tensor(LUMA, dtype=torch.float32, device=pixels.device) @ changed.squeeze(2).T
-    offset = ((1.0 - contrast) * luma).view(count, 1, 1)
-    result = torch.baddbmm(offset, contrast.view(count, 1, 1) * matrix, flat)
-    return result.clamp_(0.0, 1.0).view_as(pixels)
+def rotate(pixels: torch.Tensor, angle: float, spec: Preprocessing) -> torch.Tensor:
+    """Turn uint8 (C, H, W) by degrees against the clock around its centre; the mean colour fills the corners."""
+    bands: list[npt.NDArray[np.uint8]] = [
+        np.asarray(Image.fromarray(band).rotate(angle, Image.Resampling.BILINEAR, fillcolor=fill))
+        for band, fill in zip(pixels.numpy(), mean_color(spec), strict=True)
+    ]
+    return torch.from_numpy(np.stack(bands))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import attrs
 import numpy as np
 import torch
@@ -14,23 +12,11 @@ from lt_data.index.samples import SampleIndex
 from lt_data.preprocessing import preprocess
 from lt_data.task import Preprocessing
 from lt_data.torch.augment import Augmentation
+from lt_data.torch.batches import EvalBatch, TrainBatch
+from lt_data.torch.cache import SampleCache
+from lt_data.torch.color import ColorDraw
+from lt_data.torch.reading import Jpeg, Pixels, open_image
 from lt_data.torch.sampler import SampleKey
-
-
-class TrainBatch(NamedTuple):
-    """Training samples as they leave the worker; `finish` makes them the model's input.
-
-    Attributes:
-        images: uint8 of shape (N, C, H, W), a single sample without N.
-        targets: Class indices, int64 of shape (N,).
-        color_matrix: float32 of shape (N, 3, 3).
-        contrast: float32 of shape (N,).
-    """
-
-    images: torch.Tensor
-    targets: torch.Tensor
-    color_matrix: torch.Tensor
-    contrast: torch.Tensor
 
 
 @attrs.frozen
@@ -41,11 +27,13 @@ class TrainDataset(Dataset[TrainBatch]):
         samples: What to read.
         augmentation: What to do to it.
         seed: Seed of the run.
+        cache: Where decoded images are kept for later epochs; None decodes anew each time.
     """
 
     samples: SampleIndex
     augmentation: Augmentation
     seed: int
+    cache: SampleCache | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -58,27 +46,35 @@ class TrainDataset(Dataset[TrainBatch]):
         """
         # The 1 keeps this stream apart from sample_order's, which is seeded with (seed, epoch).
         rng = np.random.default_rng((self.seed, key.epoch, key.sample, 1))
-        image = load_image(self.samples.path(key.sample), self.augmentation.preprocessing.num_channels)
-        pixels = np.array(self.augmentation.geometry(image, rng).transpose(2, 0, 1), order="C")
-        color = self.augmentation.color(rng)
-        return TrainBatch(
-            torch.from_numpy(pixels),
-            torch.tensor(int(self.samples.labels[key.sample])),
-            torch.from_numpy(color.matrix),
-            torch.tensor(color.contrast, dtype=torch.float32),
-        )
+        pixels = self.augmentation.geometry(self._image(key.sample), rng)
+        return as_batch(pixels, self.samples.target(key.sample), self.augmentation.color(rng))
+
+    def _image(self, sample: int) -> Jpeg | Pixels:
+        if self.cache is not None:
+            return Pixels(self.cache.get(sample, self._decode))
+        return self._decode(sample)
+
+    def _decode(self, sample: int) -> Jpeg | Pixels:
+        spec = self.augmentation.preprocessing
+        return open_image(self.samples.image(sample), spec.num_channels, spec.decoding)
+
+    def substitute(self, key: SampleKey, attempt: int) -> SampleKey:
+        """The sample that takes the place of one that cannot be read, as its own epoch would see it elsewhere."""
+        rng = np.random.default_rng((self.seed, key.epoch, key.sample, 2, attempt))
+        return SampleKey(key.epoch, int(rng.integers(len(self))))
 
 
-class EvalBatch(NamedTuple):
-    """Evaluation samples as `predict` and the edge see them.
-
-    Attributes:
-        images: float32 of shape (N, C, H, W), a single sample without N.
-        targets: Class indices, int64 of shape (N,).
-    """
-
-    images: torch.Tensor
-    targets: torch.Tensor
+def as_batch(pixels: torch.Tensor, target: int | np.ndarray, color: ColorDraw) -> TrainBatch:
+    """One sample, uint8 (C, H, W), with all that is to be done to it on the device."""
+    return TrainBatch(
+        images=pixels,
+        targets=torch.as_tensor(target),
+        color_matrix=torch.from_numpy(color.matrix),
+        contrast=torch.tensor(color.contrast, dtype=torch.float32),
+        sigma=torch.tensor(color.sigma, dtype=torch.float32),
+        kept=torch.from_numpy(color.kept),
+        erased=torch.tensor(attrs.astuple(color.erased)),
+    )
 
 
 @attrs.frozen
@@ -97,11 +93,11 @@ class EvalDataset(Dataset[EvalBatch]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> EvalBatch:
-        """The model's input and class index of one sample.
+        """The model's input and target of one sample.
 
         Raises:
             ImageDecodeError: The file is not a whole image.
         """
-        image = load_image(self.samples.path(index), self.preprocessing.num_channels)
-        pixels = preprocess(image, self.preprocessing)
-        return EvalBatch(torch.from_numpy(pixels), torch.tensor(int(self.samples.labels[index])))
+        spec = self.preprocessing
+        image = load_image(self.samples.image(index), spec.num_channels, spec.decoding)
+        return EvalBatch(torch.from_numpy(preprocess(image, spec)), torch.as_tensor(self.samples.target(index)))

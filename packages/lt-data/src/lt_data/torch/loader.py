@@ -5,28 +5,36 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import attrs
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from lt_data.errors import ImageDecodeError
-from lt_data.torch.dataset import EvalBatch, EvalDataset, TrainBatch, TrainDataset
+from lt_data.torch.bad_images import BadImages, Failure
+from lt_data.torch.batches import EvalBatch, TrainBatch
+from lt_data.torch.dataset import EvalDataset, TrainDataset
 from lt_data.torch.sampler import StreamSampler
 
 Batch = TypeVar("Batch")
 
+OnBadImage = Literal["skip", "error"]
 
-@attrs.frozen
+MAX_SUBSTITUTES = 20
+"""So many samples are tried for one that cannot be read; with 1 % of bad images none of them is one in 10^40 times."""
+
+
 class Batches(Generic[Batch]):
-    """What a loader gives, with errors as they are raised where the image is read.
+    """What a loader gives; iterating again starts anew.
 
     Attributes:
-        loader: The loader; iterating again starts anew.
+        loader: The loader.
+        bad_images: What could not be read so far.
     """
 
-    loader: DataLoader[Any]
+    def __init__(self, loader: DataLoader[Any], bad_images: BadImages) -> None:
+        self.loader, self.bad_images = loader, bad_images
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -35,16 +43,23 @@ class Batches(Generic[Batch]):
         """The batches.
 
         Raises:
-            ImageDecodeError: A file is not a whole image.
+            ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
+            DatasetError: They are, but more than 1 % of all are such files.
         """
-        for batch in self.loader:
-            if isinstance(batch, _Failure):
-                raise ImageDecodeError(batch.message, path=batch.path)
-            yield batch
+        for batch, failures in self.loader:
+            self.bad_images.record(failures)
+            if batch is not None:
+                yield batch
 
 
 def train_loader(
-    dataset: TrainDataset, sampler: StreamSampler, *, num_workers: int, pin_memory: bool, **workers: Any
+    dataset: TrainDataset,
+    sampler: StreamSampler,
+    *,
+    num_workers: int,
+    pin_memory: bool,
+    on_bad_image: OnBadImage = "error",
+    **workers: Any,
 ) -> Batches[TrainBatch]:
     """One pass over all batches of `sampler`: its workers live as long as the run.
 
@@ -53,19 +68,20 @@ def train_loader(
         sampler: Gives the keys of each batch.
         num_workers: Processes; 0 loads in this one.
         pin_memory: Whether batches lie in memory that a GPU copies from without waiting.
+        on_bad_image: `"skip"` puts another sample, a function of (seed, epoch, sample), in the place of one that cannot
+            be read.
         workers: `prefetch_factor`, `timeout` and `multiprocessing_context` of `torch.utils.data.DataLoader`.
     """
-    return Batches(
-        DataLoader(
-            _Reporting(dataset),
-            batch_sampler=sampler,
-            num_workers=num_workers,
-            pin_memory=pin_memory,
-            collate_fn=_collate,
-            worker_init_fn=_obey_only_the_parent,
-            **workers,
-        )
+    loader = DataLoader(
+        _Reporting(dataset, dataset.substitute if on_bad_image == "skip" else None),
+        batch_sampler=sampler,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        collate_fn=_collate,
+        worker_init_fn=_obey_only_the_parent,
+        **workers,
     )
+    return Batches(loader, BadImages(on_bad_image, len(dataset)))
 
 
 def eval_loader(
@@ -76,6 +92,7 @@ def eval_loader(
     pin_memory: bool,
     rank: int = 0,
     world_size: int = 1,
+    on_bad_image: OnBadImage = "error",
     **workers: Any,
 ) -> Batches[EvalBatch]:
     """All samples in order, once over all ranks together: none is repeated to fill the last batch.
@@ -87,49 +104,56 @@ def eval_loader(
         pin_memory: As for `train_loader`.
         rank: This process.
         world_size: Number of processes.
+        on_bad_image: `"skip"` leaves out what cannot be read; a batch is then smaller.
         workers: As for `train_loader`.
     """
-    return Batches(
-        DataLoader(
-            _Reporting(dataset),
-            sampler=range(rank, len(dataset), world_size),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            pin_memory=pin_memory,
-            persistent_workers=num_workers > 0,
-            collate_fn=_collate,
-            worker_init_fn=_obey_only_the_parent,
-            **workers,
-        )
+    loader = DataLoader(
+        _Reporting(dataset, None),
+        sampler=range(rank, len(dataset), world_size),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+        collate_fn=_collate,
+        worker_init_fn=_obey_only_the_parent,
+        **workers,
     )
+    return Batches(loader, BadImages(on_bad_image, len(dataset)))
+
+
+class _Item(NamedTuple):
+    """A sample, or a batch of them, with what could not be read on the way; None where nothing could."""
+
+    sample: Any
+    failures: tuple[Failure, ...]
 
 
 @attrs.frozen
-class _Failure:
-    """An error on its way from a worker, which would otherwise arrive as the text of a traceback."""
-
-    message: str
-    path: Any
-
-
-@attrs.frozen
-class _Reporting(Dataset[Any]):
-    """A data set that gives a `_Failure` where the inner one raises."""
+class _Reporting(Dataset[_Item]):
+    """A data set that reports where the inner one raises, and asks for substitutes if there are any."""
 
     inner: Any
+    substitute: Callable[[Any, int], Any] | None
 
     def __len__(self) -> int:
         return len(self.inner)
 
-    def __getitem__(self, key: Any) -> Any:
-        try:
-            return self.inner[key]
-        except ImageDecodeError as error:
-            return _Failure(str(error), error.path)
+    def __getitem__(self, key: Any) -> _Item:
+        failures: list[Failure] = []
+        wanted = key
+        for attempt in range(1 + (MAX_SUBSTITUTES if self.substitute else 0)):
+            try:
+                return _Item(self.inner[wanted], tuple(failures))
+            except ImageDecodeError as error:
+                failures.append(Failure(str(error), error.path))
+            wanted = self.substitute(key, attempt) if self.substitute else None
+        return _Item(None, tuple(failures))
 
 
-def _collate(samples: Sequence[Any]) -> Any:
-    return next((sample for sample in samples if isinstance(sample, _Failure)), None) or default_collate(list(samples))
+def _collate(items: Sequence[_Item]) -> _Item:
+    samples = [item.sample for item in items if item.sample is not None]
+    failures = tuple(failure for item in items for failure in item.failures)
+    return _Item(default_collate(samples) if samples else None, failures)
 
 
 def _obey_only_the_parent(worker: int) -> None:

@@ -1,0 +1,114 @@
+"""A look at what training will see, without training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from lt_data.data_config import DataConfig, load_data_config
+from lt_data.files import atomic_write
+from lt_data.index.build import build_index
+from lt_data.index.samples import SampleIndex
+from lt_data.structuring import structure
+from lt_data.task import Classes, Preprocessing, TaskName
+from lt_data.torch.augment import Augmentation
+from lt_data.torch.batches import TrainBatch
+from lt_data.torch.dataset import EvalDataset, TrainDataset
+from lt_data.torch.finish import Finisher
+from lt_data.torch.sampler import SampleKey, sample_order
+from lt_data.transform_config import TransformConfig
+from lt_data.transforms import resolve_transforms
+
+CAPTION_PIXELS = 18
+GAP_PIXELS = 4
+BACKGROUND = (255, 255, 255)
+INK = (0, 0, 0)
+
+
+def preview(
+    data: DataConfig | Mapping[str, Any] | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    transform_args: TransformConfig | Mapping[str, Any] | None = None,
+    task: TaskName = "multiclass",
+    num_samples: int = 8,
+    num_variants: int = 5,
+    seed: int = 0,
+) -> Path:
+    """Write a PNG with a row for each of some training samples: as validation sees it, then as epochs 0, 1, … do.
+
+    Args:
+        data: As for training.
+        out: The PNG file; an existing one is replaced.
+        transform_args: As for training; image size and normalisation that a model would decide are (224, 224) and
+            ImageNet's.
+        task: As for training.
+        num_samples: Rows, drawn from the training samples by `seed`.
+        num_variants: Augmented columns.
+        seed: As for training: the variants are those that a run with this seed sees.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: `data` or `transform_args` is wrong.
+        DatasetError: The data are not as described.
+        ImageDecodeError: A file is not a whole image.
+    """
+    config = data if isinstance(data, DataConfig) else load_data_config(data)
+    wanted = structure(transform_args or {}, TransformConfig, "transform_args")
+    index = build_index(config, task)
+    transforms = resolve_transforms(wanted, Preprocessing(image_size=(224, 224)), config.decoding)
+    augmentation = Augmentation.from_config(wanted, transforms.train)
+    train, plain = TrainDataset(index.train, augmentation, seed), EvalDataset(index.train, transforms.val)
+    finisher = Finisher(augmentation)
+    rows = []
+    for sample in map(int, sample_order(len(index.train), seed=seed, epoch=0)[:num_samples]):
+        cells = [picture(plain[sample].images, transforms.val)]
+        for epoch in range(num_variants):
+            batch = TrainBatch(*(part[None] for part in train[SampleKey(epoch, sample)]))
+            cells.append(picture(finisher(batch)[0], transforms.train))
+        rows.append((caption(index.train, sample, index.classes), cells))
+    path = Path(out)
+    with atomic_write(path) as stream:
+        grid(rows).save(stream, "PNG")
+    return path
+
+
+def picture(image: torch.Tensor, spec: Preprocessing) -> Image.Image:
+    """A model's input, float32 (C, H, W), back as a picture; of more than three channels the first three."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    levels = (image * std + mean).mul(255.0).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    pixels: npt.NDArray[np.uint8] = levels.numpy()
+    return Image.fromarray(pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]).convert("RGB")
+
+
+def caption(samples: SampleIndex, sample: int, classes: Classes) -> str:
+    """Labels and file of a sample."""
+    labels = ", ".join(classes.names[label] for label in samples.labels_of(sample)) or "no label"
+    return f"{labels}   {samples.path(sample).name}"
+
+
+def grid(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
+    """Rows of pictures, each below its caption."""
+    font = ImageFont.load_default(CAPTION_PIXELS - 6)
+    heights = [CAPTION_PIXELS + max(cell.height for cell in cells) + GAP_PIXELS for _, cells in rows]
+    width = max(sum(cell.width + GAP_PIXELS for cell in cells) for _, cells in rows) + GAP_PIXELS
+    canvas = Image.new("RGB", (width, sum(heights) + GAP_PIXELS), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    top = GAP_PIXELS
+    for (text, cells), height in zip(rows, heights, strict=True):
+        draw.text((GAP_PIXELS, top), text.encode("utf-8", "replace").decode(), fill=INK, font=font)
+        left = GAP_PIXELS
+        for cell in cells:
+            canvas.paste(cell, (left, top + CAPTION_PIXELS))
+            left += cell.width + GAP_PIXELS
+        top += height
+    return canvas

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lt_data import ConfigError, load_image
+from lt_data.torch import preview
+
+
+@pytest.fixture
+def data(tmp_path) -> dict:
+    for split in ("train", "val"):
+        for name, color in (("red", (200, 30, 30)), ("blue", (30, 30, 200)), ("späte 猫", (30, 200, 30))):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (40, 30), color).save(tmp_path / split / name / f"{i}.png")
+    return {"train": tmp_path / "train", "val": tmp_path / "val"}
+
+
+def test_the_grid_shows_samples_as_validation_and_as_training_see_them(data, tmp_path):
+    size = {"image_size": (32, 48), "color_jitter": None}
+    file = preview(data, tmp_path / "preview.png", transform_args=size, num_samples=4, num_variants=3)
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        assert image.width >= 4 * 48
+        assert image.height >= 4 * 32
+        colors = {color for count, color in image.getcolors(100_000) if count > 500}
+    assert {(200, 30, 30), (30, 30, 200)} & colors
+    assert colors <= {(200, 30, 30), (30, 30, 200), (30, 200, 30), (255, 255, 255), (0, 0, 0)}
+
+
+def test_the_same_seed_gives_the_same_picture(data, tmp_path):
+    first, again, other = (
+        preview(data, tmp_path / f"{i}.png", num_samples=2, num_variants=2, seed=seed).read_bytes()
+        for i, seed in enumerate((1, 1, 2))
+    )
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels_can_be_looked_at(data, tmp_path, channels):
+    args = {"image_size": (32, 32), "num_channels": channels, "color_jitter": None}
+    preview(data, tmp_path / "preview.png", transform_args=args, num_samples=3)
+    assert np.ptp(load_image(tmp_path / "preview.png")) == 255
+
+
+def test_wrong_arguments_are_named_and_nothing_is_written(data, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean `image_size`"):
+        preview(data, tmp_path / "preview.png", transform_args={"imagesize": (32, 32)})
+    assert not (tmp_path / "preview.png").exists()
