@@ -56,11 +56,15 @@ def layers(session: nox.Session) -> None:
 
 @nox.session(name="tests-lt-data", tags=["test"], reuse_venv=False)
 def tests_lt_data(session: nox.Session) -> None:
-    """lt-data alone: first without PyTorch, then with its extra."""
+    """lt-data alone; then with DICOM, TIFF and Parquet; then with PyTorch. Its README runs where only lt-data is."""
+    torch_tests = "packages/lt-data/tests/torch"
     install(session, "packages/lt-data", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-data/tests", "--ignore=packages/lt-data/tests/torch", *session.posargs)
-    install(session, "packages/lt-data[torch]")
-    session.run("pytest", "packages/lt-data/tests/torch", *session.posargs)
+    alone = {"LT_DATA_PYTHON": str(bare_environment(session, "packages/lt-data"))}
+    session.run("pytest", "packages/lt-data/tests", f"--ignore={torch_tests}", *session.posargs, env=alone)
+    install(session, "packages/lt-data[dicom,tiff,parquet]")
+    session.run("pytest", "packages/lt-data/tests", f"--ignore={torch_tests}", *session.posargs)
+    install(session, "packages/lt-data[torch]", *GROUPS["digits"])
+    session.run("pytest", torch_tests, *session.posargs)
 
 
 @nox.session(name="tests-lt-models", tags=["test"])
@@ -117,7 +121,7 @@ def tests_minimum(session: nox.Session) -> None:
 def quickstart(session: nox.Session) -> None:
     """The main job on real input: handwritten digits, trained, exported, and run without PyTorch."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[onnx]", *GROUPS["digits"])
-    edge = edge_environment(session)
+    edge = bare_environment(session, "packages/lt-data", "packages/lt-export[onnxruntime]")
     session.run("python", "examples/quickstart.py", "--edge-python", str(edge), *session.posargs)
 
 
@@ -142,11 +146,19 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
+@nox.session(tags=["test"])
+def fuzz(session: nox.Session) -> None:
+    """Damaged images, DICOM files and tables: errors of lt-data's family, no crash, no hang, bounded memory."""
+    install(session, "packages/lt-data[all]")
+    session.run("python", "tools/fuzz/fuzz.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Figures for the documentation, printed; nothing is asserted."""
-    install(session, "packages/lt-data")
+    install(session, "packages/lt-data[all]", "torchvision", *GROUPS["digits"])
     session.run("python", "tools/bench/scan.py")
+    session.run("python", "-W", "ignore", "tools/bench/load.py")
 
 
 @nox.session(venv_backend="none")
@@ -179,14 +191,14 @@ def compile_constraints(session: nox.Session, out: Path, *extra: str) -> None:
     )
 
 
-def edge_environment(session: nox.Session) -> Path:
-    """An environment with `lt-export[onnxruntime]` and nothing else; returns its Python."""
-    folder = Path(session.create_tmp()) / "edge"
+def bare_environment(session: nox.Session, *requirements: str) -> Path:
+    """An environment with `requirements` and nothing else; returns its Python."""
+    folder = Path(session.create_tmp()) / "bare"
     session.run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder), external=True)
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     session.run(
         *("uv", "pip", "install", "--quiet", "--python", str(python), "--constraint", str(CONSTRAINTS)),
-        *("packages/lt-data", "packages/lt-export[onnxruntime]"),
+        *requirements,
         external=True,
     )
     return python

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 
 def save_shapes(root: Path) -> None:
@@ -23,7 +25,7 @@ def save_shapes(root: Path) -> None:
 
 
 def save_as(image: Image.Image, folder: Path, i: int) -> None:
-    """The i-th of ten ways to store an image."""
+    """The i-th of twelve ways to store an image."""
     exif = Image.Exif()
     exif[0x0112] = 1 + i % 8
     ways = [
@@ -37,8 +39,25 @@ def save_as(image: Image.Image, folder: Path, i: int) -> None:
         lambda: image.save(folder / f"{i}.tiff", compression="tiff_lzw"),
         lambda: Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(folder / f"{i}.png"),
         lambda: image.convert("1").save(folder / f"{i}.bmp"),
+        lambda: Image.fromarray(np.asarray(image.convert("L"), dtype=np.float32) / 255).save(folder / f"{i}.tif"),
+        lambda: save_dicom(image, folder / (f"{i}.dcm" if i % 2 else f"1.2.840.{i}")),
     ]
     ways[i % len(ways)]()
+
+
+def save_dicom(image: Image.Image, path: Path) -> None:
+    """12 bits, least value white, with and without an ending; its own window is not the one that is asked for."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = SecondaryCaptureImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
+    data.Rows, data.Columns, data.SamplesPerPixel = image.height, image.width, 1
+    data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME1", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.RescaleSlope, data.RescaleIntercept, data.WindowCenter, data.WindowWidth = 1, -1024, 0, 10
+    data.PixelData = (4095 - np.asarray(image.convert("L")).astype("<u2") * 16).tobytes()
+    data.save_as(path, enforce_file_format=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,12 @@ def result(request, tmp_path_factory, shapes):
     return lightly_train.train_image_classification(
         out=tmp_path_factory.mktemp("run") / "run",
         model="timm/test_resnet-notpretrained",
-        data={"train": shapes / "train", "val": shapes / "val", "classes": NAMES},
+        data={
+            "train": shapes / "train",
+            "val": shapes / "val",
+            "classes": NAMES,
+            "dicom_window": (1000.0, 4000.0),
+        },
         steps=30,
         batch_size=15,
         num_workers=2,

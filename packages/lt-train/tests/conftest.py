@@ -30,7 +30,7 @@ def write_images(root: Path, count: int, *, seed: int) -> SampleIndex:
         pixels = rng.integers(0, 128, (24, 20 + i % 5, 3), dtype=np.uint8)
         pixels[:, :, label] += 100
         Image.fromarray(pixels).save(root / f"{i}.png")
-    return SampleIndex.from_paths(root, [f"{i}.png" for i in range(count)], labels)
+    return SampleIndex.from_paths(root, [f"{i}.png" for i in range(count)], labels, num_classes=3)
 
 
 @attrs.frozen

@@ -213,6 +213,45 @@ def test_what_is_not_finite_is_never_saved_even_between_two_logs(job):
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(job.out).values())
 
 
+def truncate(path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_image_that_cannot_be_read_is_left_out_and_logged_with_its_reason(job, tmp_path, split):
+    samples = write_images(tmp_path / "more", 120, seed=2)
+    truncate(samples.path(70))
+    job = attrs.evolve(job, data=attrs.evolve(job.data, **{split: samples}))
+    job.run(steps=20)
+    (line,) = [line for line in job.out.log.read_text().splitlines() if "left out" in line]
+    assert str(samples.path(70)) in line
+    assert "truncated" in line
+
+
+def test_more_bad_images_than_one_in_a_hundred_end_the_run(job):
+    truncate(job.data.train.path(7))
+    with pytest.raises(DatasetError, match="1 of 20 images cannot be read, which is more than 1 %"):
+        job.run()
+
+
+@pytest.mark.parametrize("bad", [0, 7])
+def test_the_policy_error_ends_the_run_at_the_first_bad_image(job, bad):
+    truncate(job.data.train.path(bad))
+    job = attrs.evolve(job, data=attrs.evolve(job.data, on_bad_image="error"))
+    with pytest.raises(ImageDecodeError, match=rf"{bad}\.png"):
+        job.run()
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_a_run_with_a_cache_can_be_resumed_to_bit_identical_weights_and_leaves_nothing_behind(job, tmp_path, kind):
+    job = attrs.evolve(job, data=attrs.evolve(job.data, cache=kind))
+    job.run(steps=9)
+    job.run(steps=9, num_workers=2, out=(parallel := RunFolder(tmp_path / "parallel")))
+    assert_bit_identical(job.out, parallel)
+    assert not job.out.cache.exists()
+
+
 def test_a_batch_larger_than_the_data_set_still_trains(job):
     assert job.run(steps=2, batch_size=50).best_step in (1, 2)
 

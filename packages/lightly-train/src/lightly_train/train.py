@@ -49,9 +49,10 @@ def train_image_classification(
 
     Args:
         out: Run folder; refused when it exists and is not empty, unless `overwrite` or `resume_interrupted`.
-        data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files;
-            `classes`, a dict from class ID to name (None: the names in the training data); `ignore_classes`, IDs or
-            names; see `lt_data.DataConfig`. Or the path of a YAML file with these keys.
+        data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files, or
+            `val` as a share of the training samples; `classes`, a dict from class ID to name (None: the names in the
+            training data); `ignore_classes`, IDs or names; see `lt_data.DataConfig`. Or the path of a YAML file with
+            these keys.
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
         classification_task: `"multiclass"`, each image has one class.
@@ -73,8 +74,8 @@ def train_image_classification(
         overwrite: Replace the run in `out`; files that are not a run's stay.
         reuse_class_head: When `model` is a file: keep the head's rows of classes whose name stays.
         logger_args: `log_every_num_steps`, `val_every_num_steps`, `tensorboard`, `jsonl`; see `lt_train.LoggerArgs`.
-        transform_args: `image_size`, `num_channels`, `normalize`, `random_crop`, `random_flip`, `color_jitter`,
-            `val`; see `lt_data.TransformConfig`. None turns a transform off.
+        transform_args: `image_size`, `num_channels`, `normalize`, `resize_mode`, `random_crop`, `random_flip`,
+            `color_jitter`, `rand_augment` and more, `val`; see `lt_data.TransformConfig`. None turns a transform off.
         metric_args: `watch_metric`; see `lt_train.MetricArgs`.
         save_checkpoint_args: `save_every_num_steps`, `save_last`, `save_best`; see `lt_train.SaveCheckpointArgs`.
         loader_args: `prefetch_factor`, `timeout`, `multiprocessing_context`, `pin_memory` of the PyTorch DataLoader;
@@ -112,8 +113,10 @@ def run(arguments: Arguments) -> TrainResult:
     with console_log(Console(stderr=True, quiet=not first_process())):
         start = load_start(arguments.model)
         index = build_index(arguments.data)
-        transforms = resolve_transforms(arguments.transform_args, model_preprocessing(arguments.model, start))
+        preprocessing = model_preprocessing(arguments.model, start)
+        transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
         task = TaskSpec(task="multiclass", classes=index.classes, preprocessing=transforms.val)
+        augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
         classifier = build_classifier(arguments, start, index, transforms.train)
     return fit(
         out=folder,
@@ -122,7 +125,11 @@ def run(arguments: Arguments) -> TrainResult:
         data=TrainData(
             train=index.train,
             val=index.val,
-            augmentation=Augmentation.from_config(arguments.transform_args, transforms.train),
+            augmentation=augmentation,
+            on_bad_image=arguments.data.on_bad_image,
+            cache=arguments.data.cache,
+            cache_limit_gb=arguments.data.cache_limit_gb,
+            split=index if isinstance(arguments.data.val, float) else None,
         ),
         config=arguments.training,
         arguments=arguments.given,

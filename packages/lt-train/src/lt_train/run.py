@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -17,15 +17,16 @@ from lightning_fabric import Fabric
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from lt_data import SampleIndex, TaskSpec
+from lt_data import DatasetIndex, SampleIndex, TaskSpec
 from lt_data.torch import (
     Augmentation,
     EvalDataset,
+    Finisher,
+    SampleCache,
     StreamSampler,
     TrainBatch,
     TrainDataset,
     eval_loader,
-    finish,
     train_loader,
 )
 from lt_models import Classifier
@@ -74,11 +75,21 @@ class TrainData:
         train: Samples to train on.
         val: Samples to validate on.
         augmentation: What training does to its samples.
+        on_bad_image: What happens with images that cannot be read: `"skip"` leaves them out, logs each once and stops
+            above 1 % of a split; `"error"` stops at the first.
+        cache: Where decoded training images are kept for later epochs: `"ram"`, `"disk"` (in the run folder), or None.
+        cache_limit_gb: The most that the cache takes, in units of 10^9 bytes.
+        split: The data set, when its validation samples were split off its training samples: written to the run
+            folder as CSV files.
     """
 
     train: SampleIndex
     val: SampleIndex
     augmentation: Augmentation
+    on_bad_image: Literal["skip", "error"] = "skip"
+    cache: Literal["ram", "disk"] | None = None
+    cache_limit_gb: float = 8.0
+    split: DatasetIndex | None = None
 
 
 def pass_seed(seed: int, step: int, part: int, rank: int) -> int:
@@ -111,9 +122,10 @@ class Run:
         out: RunFolder,
         watched: str,
         arguments: Mapping[str, Any],
+        cache: SampleCache | None = None,
     ) -> None:
         self.fabric, self.task, self.data, self.config, self.plan = fabric, task, data, config, plan
-        self.out, self.watched = out, watched
+        self.out, self.watched, self.cache = out, watched, cache
         self.identity = {
             **arguments,
             "train_files": data.train.fingerprint(),
@@ -128,7 +140,11 @@ class Run:
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
         self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
-        self.loading = loading_arguments(config.loader_args, plan.num_workers, fabric.device)
+        self.finisher = Finisher(data.augmentation)
+        self.loading = {
+            **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
+            "on_bad_image": data.on_bad_image,
+        }
         self.val_batches = eval_loader(
             EvalDataset(data.val, task.preprocessing),
             batch_size=plan.batch_size // fabric.world_size,
@@ -182,7 +198,7 @@ class Run:
             rank=fabric.global_rank,
             world_size=fabric.world_size,
         )
-        dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed)
+        dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed, self.cache)
         return iter(train_loader(dataset, sampler, **self.loading))
 
     def step(self, state: TrainState, batches: Iterator[TrainBatch]) -> torch.Tensor:
@@ -196,7 +212,7 @@ class Run:
             # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
             # dropout a function of the step and not a state.
             torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
-            images = finish(batch.images, batch.color_matrix, batch.contrast, self.data.augmentation.preprocessing)
+            images = self.finisher(batch)
             with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
                 loss = functional.cross_entropy(
                     self.model(images), batch.targets, label_smoothing=self.config.model_args.label_smoothing

@@ -36,6 +36,16 @@ class RunFolder:
         return self.root / "exported_models" / "exported_best.pt"
 
     @property
+    def cache(self) -> Path:
+        """Decoded images, while the run goes on."""
+        return self.root / "cache"
+
+    @property
+    def split(self) -> Path:
+        """Which samples trained and which validated, when validation was split off."""
+        return self.root / "split"
+
+    @property
     def log(self) -> Path:
         """What was printed."""
         return self.root / "train.log"
@@ -67,7 +77,7 @@ class RunFolder:
     def prepare(self) -> None:
         """Make the folder, and remove what an earlier run of ours left in it; other files stay."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.checkpoint.parent, self.exported_best.parent):
+        for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.log, self.metrics, *self.root.glob("events.out.tfevents.*")):
             file.unlink(missing_ok=True)

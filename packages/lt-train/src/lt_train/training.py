@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import attrs
@@ -13,7 +14,8 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from lt_data import TaskSpec, load_image
+from lt_data import ImageDecodeError, TaskSpec, load_image, write_split
+from lt_data.torch import SampleCache, open_cache
 from lt_models import Classifier
 from lt_train.auto import Plan, make_plan
 from lt_train.config import TrainConfig
@@ -28,6 +30,9 @@ from lt_train.state import TrainState
 from lt_train.validate import WATCHED, watchable
 
 logger = logging.getLogger(__name__)
+
+TRIED_IMAGES = 5
+"""Where bad images are skipped, so many of a split are tried before all of them are taken to be of the wrong kind."""
 
 
 def fit(
@@ -56,7 +61,8 @@ def fit(
         TrainConfigError: `watch_metric` names no metric, the batch does not divide over the devices, or the model
             cannot take images of this size.
         ResumeError: The interrupted run had other arguments or data.
-        ImageDecodeError: A file is not a whole image.
+        ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
+        DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss is not finite.
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
@@ -67,6 +73,8 @@ def fit(
     check_first_images(task, data)
     if fabric.is_global_zero and not resume:
         out.prepare()
+        if data.split is not None:
+            write_split(data.split, out.split)
     fabric.barrier()
     with ExitStack() as stack:
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
@@ -74,7 +82,8 @@ def fit(
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log))
         log_arguments(fabric, arguments, plan, reasons, data, task)
-        run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments)
+        cache = stack.enter_context(sample_cache(data, out))
+        run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments, cache)
         state = run.restore() if resume else TrainState.fresh(fabric.device)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
@@ -157,13 +166,42 @@ def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -
 
 
 def check_first_images(task: TaskSpec, data: TrainData) -> None:
-    """Read one image of each split, so that images of another kind than asked for are found before training.
+    """Read an image of each split, so that images of another kind than asked for are found before training.
 
     Raises:
-        ImageDecodeError: An image does not have `num_channels`, or is broken.
+        ImageDecodeError: The first image, or each of the first few where bad ones are skipped, does not have
+            `num_channels`, or is broken.
     """
     for samples, spec in ((data.train, data.augmentation.preprocessing), (data.val, task.preprocessing)):
-        load_image(samples.path(0), spec.num_channels)
+        last = 0 if data.on_bad_image == "error" else min(len(samples), TRIED_IMAGES) - 1
+        for sample in range(last + 1):
+            try:
+                load_image(samples.image(sample), spec.num_channels, spec.decoding)
+                break
+            except ImageDecodeError:
+                if sample == last:
+                    raise
+
+
+@contextmanager
+def sample_cache(data: TrainData, out: RunFolder) -> Iterator[SampleCache | None]:
+    """The cache that `data` asks for, gone at the end of the run; what a killed run left is removed.
+
+    Raises:
+        TrainConfigError: It cannot be made.
+    """
+    if data.cache is None:
+        yield None
+        return
+    spec, limit = data.augmentation.preprocessing, round(data.cache_limit_gb * 1e9)
+    shutil.rmtree(out.cache, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            cache = stack.enter_context(open_cache(data.cache, out.cache, len(data.train), spec, limit))
+        except OSError as error:
+            raise TrainConfigError(f"data.cache: {error}") from error
+        yield cache
+    shutil.rmtree(out.cache, ignore_errors=True)
 
 
 def log_arguments(
