@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -31,6 +32,11 @@ def write_images(root: Path, count: int, *, seed: int) -> SampleIndex:
         pixels[:, :, label] += 100
         Image.fromarray(pixels).save(root / f"{i}.png")
     return SampleIndex.from_paths(root, [f"{i}.png" for i in range(count)], labels, num_classes=3)
+
+
+@pytest.fixture
+def write_samples() -> Callable[..., SampleIndex]:
+    return write_images
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import lt_train.run
-from lt_data import SampleIndex
+from lt_data import DatasetError, ImageDecodeError, SampleIndex
 from lt_train import (
     LoaderArgs,
     LoggerArgs,
@@ -152,7 +152,7 @@ def test_resuming_with_another_argument_or_other_data_names_the_difference(job):
 
     paths = ["renamed.png", *(f"{i}.png" for i in range(1, 20))]
 
-    renamed = SampleIndex.from_paths(job.data.train.root, paths, job.data.train.labels)
+    renamed = SampleIndex.from_paths(job.data.train.root, paths, job.data.train.labels, num_classes=3)
     changed = attrs.evolve(job, data=attrs.evolve(job.data, train=renamed))
     with pytest.raises(ResumeError, match="train_files"):
         changed.run(resume=True)
@@ -219,8 +219,8 @@ def truncate(path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_an_image_that_cannot_be_read_is_left_out_and_logged_with_its_reason(job, tmp_path, split):
-    samples = write_images(tmp_path / "more", 120, seed=2)
+def test_an_image_that_cannot_be_read_is_left_out_and_logged_with_its_reason(job, tmp_path, split, write_samples):
+    samples = write_samples(tmp_path / "more", 120, seed=2)
     truncate(samples.path(70))
     job = attrs.evolve(job, data=attrs.evolve(job.data, **{split: samples}))
     job.run(steps=20)
@@ -244,7 +244,7 @@ def test_the_policy_error_ends_the_run_at_the_first_bad_image(job, bad):
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
-def test_a_run_with_a_cache_can_be_resumed_to_bit_identical_weights_and_leaves_nothing_behind(job, tmp_path, kind):
+def test_a_run_with_a_cache_is_the_same_for_any_number_of_workers_and_leaves_nothing_behind(job, tmp_path, kind):
     job = attrs.evolve(job, data=attrs.evolve(job.data, cache=kind))
     job.run(steps=9)
     job.run(steps=9, num_workers=2, out=(parallel := RunFolder(tmp_path / "parallel")))
