@@ -159,6 +159,7 @@ def bench(session: nox.Session) -> None:
     install(session, "packages/lt-data[all]", "torchvision", *GROUPS["digits"])
     session.run("python", "tools/bench/scan.py")
     session.run("python", "-W", "ignore", "tools/bench/load.py")
+    session.run("python", "tools/bench/workers.py")
 
 
 @nox.session(venv_backend="none")

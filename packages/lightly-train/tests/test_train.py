@@ -210,3 +210,17 @@ def test_without_asking_the_head_is_new(run, trained, tmp_path):
     assert not torch.equal(old.classifier.head.weight, new.classifier.head.weight)
     conv = "backbone.conv1.0.weight"
     torch.testing.assert_close(new.classifier.state_dict()[conv], old.classifier.state_dict()[conv], atol=1e-6, rtol=0)
+
+
+def test_a_share_for_validation_is_written_to_the_run_folder_and_can_be_used_again(run, data, tmp_path):
+    first = run(tmp_path / "run", data={"train": data["train"], "val": 0.34, "cache": "ram", "split_seed": 3})
+    split = tmp_path / "run" / "split"
+    tables = {"train_csv": split / "train.csv", "val_csv": split / "val.csv"}
+    again = run(tmp_path / "again", data={**tables, "cache": "ram"})
+    assert again.last_metrics == first.last_metrics
+    assert not (tmp_path / "again" / "split").exists()
+
+
+def test_reading_files_otherwise_than_the_model_to_start_from_is_said(run, data, trained, tmp_path, caplog):
+    run(tmp_path / "run", model=trained.exported_best, data={**data, "dicom_window": [40, 400]})
+    assert "files are read otherwise than for the model to start from" in caplog.text

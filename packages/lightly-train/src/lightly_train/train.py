@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from lt_data import DatasetIndex, Preprocessing
     from lt_models import Classifier
     from lt_train import ExportedModel, TrainResult
+
+logger = logging.getLogger(__name__)
 
 
 def train_image_classification(
@@ -114,6 +117,12 @@ def run(arguments: Arguments) -> TrainResult:
         start = load_start(arguments.model)
         index = build_index(arguments.data)
         preprocessing = model_preprocessing(arguments.model, start)
+        if start is not None and preprocessing.decoding != arguments.data.decoding:
+            logger.warning(
+                "files are read otherwise than for the model to start from: %s; it had %s",
+                arguments.data.decoding,
+                preprocessing.decoding,
+            )
         transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
         task = TaskSpec(task="multiclass", classes=index.classes, preprocessing=transforms.val)
         augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
