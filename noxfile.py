@@ -194,7 +194,7 @@ def compile_constraints(session: nox.Session, out: Path, *extra: str) -> None:
 
 def bare_environment(session: nox.Session, *requirements: str) -> Path:
     """An environment with `requirements` and nothing else; returns its Python."""
-    folder = Path(session.create_tmp()) / "bare"
+    folder = Path(session.create_tmp()).absolute() / "bare"
     session.run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder), external=True)
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     session.run(
