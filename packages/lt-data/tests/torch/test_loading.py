@@ -6,7 +6,16 @@ import torch
 from PIL import Image
 
 from lt_data import ImageDecodeError, Preprocessing, SampleIndex, TransformConfig, load_image, preprocess
-from lt_data.torch import Augmentation, EvalDataset, SampleKey, StreamSampler, TrainDataset, eval_loader, train_loader
+from lt_data.torch import (
+    Augmentation,
+    EvalDataset,
+    SampleKey,
+    StreamSampler,
+    TrainDataset,
+    eval_loader,
+    sample_order,
+    train_loader,
+)
 
 SPEC = Preprocessing(image_size=(16, 16))
 
@@ -83,3 +92,20 @@ def test_a_broken_file_is_named_by_the_error_that_leaves_the_loader(samples, num
     assert caught.value.path == samples.path(7)
     assert "7.png: is none of the image formats" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_multilabel_targets_are_zeros_and_ones_and_negatives_all_zeros(samples, num_workers):
+    labels = [[0, 2], [], [1], [0, 1, 2], []]
+    flat = np.array([label for each in labels for label in each], dtype=np.int32)
+    ends = np.cumsum([len(each) for each in labels])
+    several = SampleIndex.from_paths(samples.root, [f"{i}.png" for i in range(5)], flat, num_classes=3, label_ends=ends)
+    expected = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.float32)
+    loader = eval_loader(EvalDataset(several, SPEC), batch_size=5, num_workers=num_workers, pin_memory=False)
+    (batch,) = loader
+    torch.testing.assert_close(batch.targets, expected, rtol=0, atol=0)
+    dataset = TrainDataset(several, Augmentation.from_config(TransformConfig(), SPEC), seed=3)
+    sampler = StreamSampler(num_samples=5, batch_size=5, start=0, stop=1, seed=3)
+    (trained,) = train_loader(dataset, sampler, num_workers=num_workers, pin_memory=False)
+    order = sample_order(5, seed=3, epoch=0)
+    torch.testing.assert_close(trained.targets, expected[torch.from_numpy(order)], rtol=0, atol=0)
