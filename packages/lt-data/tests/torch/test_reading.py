@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -139,3 +141,20 @@ def test_jpegs_of_phones_with_a_second_picture_inside_are_read_by_their_first(wr
     path = write("phone.jpg")
     path.write_bytes(buffer.getvalue())
     np.testing.assert_array_equal(whole(open_image(path, 3, Decoding())), load_image(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    raised = []
+
+    def read() -> None:
+        with pytest.raises(ImageDecodeError, match="is not a file") as caught:
+            open_image(tmp_path / "pipe.jpg", 3, Decoding())
+        raised.append(caught.value)
+
+    # Opening a pipe that nobody writes to waits for ever, so not in this thread.
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert raised
