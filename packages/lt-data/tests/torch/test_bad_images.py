@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from lt_data import DatasetError, ImageDecodeError, Preprocessing, SampleIndex, TransformConfig
-from lt_data.torch import Augmentation, EvalDataset, StreamSampler, TrainDataset, eval_loader, train_loader
+from lt_data.torch import Augmentation, EvalDataset, SampleKey, StreamSampler, TrainDataset, eval_loader, train_loader
 
 SPEC = Preprocessing(image_size=(8, 8))
 COUNT = 200
@@ -47,6 +47,15 @@ def test_another_sample_takes_the_place_of_a_bad_one_for_any_number_of_workers(s
     for num_workers in (1, 2):
         for one, other in zip(training(samples, num_workers=num_workers), expected, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_each_bad_sample_has_substitutes_of_its_own_and_other_ones_in_other_epochs(samples):
+    dataset = TrainDataset(samples, Augmentation.from_config(TransformConfig(), SPEC), seed=3)
+    keys = [SampleKey(epoch, sample) for epoch in range(3) for sample in range(20)]
+    chosen = [dataset.substitute(key, attempt) for key in keys for attempt in range(3)]
+    assert chosen == [dataset.substitute(key, attempt) for key in keys for attempt in range(3)]
+    assert len(set(chosen)) > 120
+    assert all(0 <= key.sample < COUNT for key in chosen)
 
 
 def test_good_samples_are_not_touched_by_bad_ones(samples):

@@ -101,6 +101,16 @@ def test_blur_is_a_gaussian_of_the_asked_width():
     np.testing.assert_allclose(result, result.T, atol=1e-6)
 
 
+def test_blur_mirrors_the_image_at_its_edges():
+    sigma, reach = 1.5, 6
+    weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weight /= weight.sum()
+    padded = np.pad(IMAGES.numpy() / 255, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    rows = sum(w * padded[:, :, i : i + 16] for i, w in enumerate(weight))
+    expected = sum(w * rows[:, :, :, i : i + 24] for i, w in enumerate(weight))
+    np.testing.assert_allclose(levels(finisher()(batch(sigma=torch.full((5,), sigma)))), expected, atol=1e-3)
+
+
 def test_blur_is_much_like_pillows():
     image = np.zeros((33, 33, 3), dtype=np.uint8)
     image[8:25, 12:20] = 200
@@ -142,10 +152,10 @@ def test_erased_rectangles_lie_inside_and_have_the_asked_area(seed):
 
 @given(seed=st.integers(0, 2**32))
 def test_as_many_channels_stay_as_asked_and_those_of_no_weight_always_do(seed):
-    config = structure({"channel_drop": {"num_channels_keep": 2, "weight_drop": [1, 0, 1, 3]}}, TransformConfig, "")
+    config = structure({"channel_drop": {"num_channels_keep": 3, "weight_drop": [1, 0, 1, 3]}}, TransformConfig, "")
     spec = Preprocessing(image_size=(8, 8), num_channels=4, mean=(0,) * 4, std=(1,) * 4)
     kept = Augmentation.from_config(config, spec).color(np.random.default_rng(seed)).kept
-    assert kept.sum() == 2
+    assert kept.sum() == 3
     assert kept[1] == 1
 
 

@@ -26,7 +26,10 @@ def test_the_grid_shows_samples_as_validation_and_as_training_see_them(data, tmp
         assert image.width >= 4 * 48
         assert image.height >= 4 * 32
         colors = {color for count, color in image.getcolors(100_000) if count > 500}
-    assert {(200, 30, 30), (30, 30, 200)} & colors
+        for row in range(4):
+            cells = {image.getpixel((4 + 52 * column + 24, 4 + 54 * row + 34)) for column in range(4)}
+            assert len(cells) == 1
+    assert len(colors - {(255, 255, 255), (0, 0, 0)}) >= 2
     assert colors <= {(200, 30, 30), (30, 30, 200), (30, 200, 30), (255, 255, 255), (0, 0, 0)}
 
 
