@@ -177,3 +177,15 @@ def test_any_dict_gives_a_config_or_a_config_error(raw):
         assert isinstance(load_data_config(raw), DataConfig)
     except ConfigError as error:
         assert error.problems
+
+
+def test_a_table_in_place_of_yaml_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "data.csv").write_text("image_path,label\n" + "a.png,cat\n" * 10_000)
+    with pytest.raises(ConfigError, match="train_csv") as caught:
+        load_data_config(tmp_path / "data.csv")
+    assert len(str(caught.value)) < 500
+
+
+def test_names_that_yaml_takes_for_something_else_need_quotes():
+    found = problems_of({**VALID, "classes": {0: False, 1: "yes"}})
+    assert "need quotes" in found["data.classes[0]"]

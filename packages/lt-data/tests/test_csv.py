@@ -330,3 +330,20 @@ def test_any_bytes_give_an_index_or_a_dataset_error(root, content, task, given_c
     except DatasetError as error:
         assert error.problems
         assert all(problem.where and problem.what for problem in error.problems)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_several_labels_without_quotes_are_an_error_and_never_lost(root, task):
+    content = "image_path,label\n" + ROWS + "train/dog/0.png,dog,cat\n"
+    found = problems_of(root, content) if task == "multiclass" else None
+    if found is None:
+        with pytest.raises(DatasetError) as caught:
+            index_of(root, content, task=task)
+        found = {problem.where.removeprefix(f"{root}/"): problem.what for problem in caught.value.problems}
+    assert set(found) == {"train.csv:6"}
+    assert "has 3 columns, the header 2" in found["train.csv:6"]
+    assert "quotes" in found["train.csv:6"]
+
+
+def test_empty_cells_after_the_last_column_do_no_harm(root):
+    assert rows_of(index_of(root, "image_path,label\n" + ROWS.replace("\n", ",,\n"))) == EXPECTED

@@ -265,3 +265,19 @@ def test_multilabel_samples_are_counted_by_label(folders):
 def test_files_that_may_not_be_read_are_named(folders):
     (folders / "train/cat/0.png").chmod(0)
     assert "Permission denied" in split(report_of(folders), "train").unreadable[0].what
+
+
+def test_what_was_passed_over_is_in_the_report_and_its_table(folders):
+    (folders / "train/cat/notes.txt").write_text("x")
+    (folders / "train/cat/animation.gif").write_bytes(b"GIF89a")
+    report = report_of(folders)
+    (note,) = split(report, "train").notes
+    assert "1 x .txt" in note
+    assert "1 x .gif" in note
+    assert "1 x .gif" in str(report)
+    assert "1 x .gif" in report.to_json()
+
+
+def test_an_unknown_task_is_refused(folders):
+    with pytest.raises(ConfigError, match="'multiclass' or 'multilabel', got 'multi'"):
+        check({"train": folders / "train", "val": folders / "val"}, "multi")

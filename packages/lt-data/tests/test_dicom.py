@@ -659,7 +659,7 @@ def test_a_file_without_preamble_is_read_where_its_ending_says_dicom(tmp_path, s
         load_image(tmp_path / "bare.png")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0\n", b"%PDF-1.4\n", bytes(500), b"\x08\0" * 99])
+@pytest.mark.parametrize("content", [b"hello", b"%!PS-Adobe-3.0\n", b"%PDF-1.4\n", bytes(500), b"\x08\0" * 99])
 def test_other_content_behind_the_ending_of_dicom_is_refused(tmp_path, content):
     (tmp_path / "a.dcm").write_bytes(content)
     with pytest.raises(ImageDecodeError, match=r"a.dcm: is not DICOM"):

@@ -90,7 +90,7 @@ def test_files_of_other_kinds_are_counted_in_the_log_not_dropped_in_silence(make
 def test_images_outside_the_class_folders_are_an_error(make_folder):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
     (train / "stray.JPG").write_bytes(b"")
-    assert "images outside the class folders: 1" in problems_of(train, val)[str(train)]
+    assert "images outside the class folders: stray.JPG" in problems_of(train, val)[str(train)]
 
 
 def test_images_at_any_depth_and_with_any_name_are_found(make_folder):
@@ -222,3 +222,11 @@ def test_a_sample_costs_at_most_200_bytes(make_folder):
         (train / "cat" / f"a_file_name_of_a_usual_length_{i:08d}.jpg").touch()
     index = index_of(train, val).train
     assert index.nbytes <= 200 * len(index)
+
+
+@pytest.mark.parametrize("target", ["..", "../.."])
+def test_a_link_to_a_folder_that_holds_the_data_set_is_an_error(make_folder, target):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
+    (train / "cat" / "loop").symlink_to(target)
+    found = problems_of(train, val)
+    assert found == {str(train / "cat" / "loop"): "is a link to a folder that holds this one"}

@@ -190,3 +190,9 @@ def test_mutated_files_give_an_image_or_an_image_decode_error(tmp_path, corners)
                 assert load_image(file).dtype == np.uint8
             except ImageDecodeError as error:
                 assert error.path == file
+
+
+def test_an_empty_file_is_called_empty(tmp_path):
+    (tmp_path / "image.jpg").write_bytes(b"")
+    with pytest.raises(ImageDecodeError, match=r"image\.jpg: is empty"):
+        load_image(tmp_path / "image.jpg")

@@ -143,3 +143,9 @@ def test_the_number_of_channels_is_the_models_unless_set():
 def test_normalisation_follows_the_number_of_channels(channels, mean):
     resolved = resolve_transforms(TransformConfig(num_channels=channels), MODEL)
     assert resolved.val.mean == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("size", [224, (224.5, 10), (224,), [224, 224]])
+def test_an_image_size_is_two_whole_numbers(size):
+    with pytest.raises(ValueError, match=r"image_size must be \(height, width\)"):
+        Preprocessing(image_size=size)

@@ -65,3 +65,9 @@ def test_every_public_name_has_a_docstring_of_its_own(name):
 def test_importing_lt_data_imports_nothing_heavy():
     code = "import sys, lt_data; print(sorted({'numpy', 'PIL', 'cattrs', 'torch', 'yaml'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_without_pytorch_its_part_says_how_to_install_it():
+    code = "import sys; sys.modules['torch'] = None; import lt_data.torch"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "lt-data[torch]"' in done.stderr

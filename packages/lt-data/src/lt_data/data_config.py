@@ -37,7 +37,8 @@ def _classes(value: object) -> dict[int, str]:
         if isinstance(class_id, bool) or not isinstance(class_id, int):
             problems.append(Problem(where, "class IDs must be integers"))
         elif not isinstance(name, str) or not name:
-            problems.append(Problem(where, f"expected a class name, got {name!r}"))
+            hint = "; in YAML, names such as no and 1 need quotes" if isinstance(name, (bool, int, float)) else ""
+            problems.append(Problem(where, f"expected a class name, got {name!r}{hint}"))
         elif class_id in names:
             problems.append(Problem(where, f"class ID {class_id} is used twice"))
         elif name in owner:
@@ -86,13 +87,14 @@ class DataConfig:
         ignore_classes: IDs or names of classes that are in the data but take no part.
         csv_image_column: Column of image paths, absolute or relative to the CSV file.
         csv_label_column: Column of labels.
-        csv_label_columns: In place of `csv_label_column`, one column of 0 and 1 a class (one-hot); columns are named
-            as the classes, or by their IDs.
+        csv_label_columns: In place of `csv_label_column`, one column of 0 and 1 a class (one-hot), where an empty cell
+            is 0; columns are named as the classes, or by their IDs.
         csv_label_type: Whether labels are class names or class IDs.
         csv_delimiter: Character between the columns.
         label_delimiter: Text between the labels of one image.
         encoding: Of CSV files; a byte order mark of UTF-16 is recognised.
-        split_group_column: With `val` as a share: rows that agree in this column go to the same split.
+        split_group_column: With `val` as a share: rows that agree in this column go to the same split; a row
+            where it is empty is on its own.
         split_seed: With `val` as a share: another seed gives another split.
         value_range: Values that become black and white in images of more than 8 bits; see `Decoding`.
         dicom_window: How DICOM values become brightness; see `Decoding`.
@@ -204,7 +206,8 @@ def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataCo
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError([Problem("data", f"cannot read {file} as a YAML file: {error}")]) from error
     if not isinstance(content, dict):
-        raise ConfigError([Problem("data", f"{file} must hold keys such as `train` and `val`, it holds {content!r}")])
+        what = f"{file} must hold keys such as `train` and `val`, as YAML; it holds {repr(content)[:60]}"
+        raise ConfigError([Problem("data", f"{what}; a table of images is given as {{'train_csv': ...}}")])
     config = structure(content, DataConfig, "data")
     paths = {key: getattr(config, key) for key in PATH_KEYS}
     absolute: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if isinstance(path, Path)}

@@ -11,7 +11,7 @@ import attrs
 from lt_data.errors import TaskSpecError
 from lt_data.images.decoding import Decoding
 from lt_data.structuring import structure
-from lt_data.validators import above, at_least
+from lt_data.validators import above, at_least, one_of
 
 FORMAT = "lightly-train/task-spec"
 VERSION = 1
@@ -86,14 +86,17 @@ class Preprocessing:
 
     image_size: tuple[int, int] = attrs.field(validator=at_least(1))
     num_channels: int = attrs.field(default=3, validator=at_least(1))
-    resize_mode: ResizeMode = attrs.field(default="crop", validator=attrs.validators.in_(RESIZE_MODES))
+    resize_mode: ResizeMode = attrs.field(default="crop", validator=one_of(*RESIZE_MODES))
     resize_scale: float = attrs.field(default=1.143, validator=at_least(1.0))
-    interpolation: Interpolation = attrs.field(default="bilinear", validator=attrs.validators.in_(INTERPOLATIONS))
+    interpolation: Interpolation = attrs.field(default="bilinear", validator=one_of(*INTERPOLATIONS))
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = attrs.field(default=IMAGENET_STD, validator=above(0.0))
     decoding: Decoding = attrs.field(factory=Decoding)
 
     def __attrs_post_init__(self) -> None:
+        size = self.image_size
+        if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) for side in size)):
+            raise ValueError(f"image_size must be (height, width) in whole pixels, got {size!r}")
         if not len(self.mean) == len(self.std) == self.num_channels:
             raise ValueError(
                 f"mean and std need one entry for each of {self.num_channels} channels, "

@@ -40,6 +40,16 @@ def above(low: float) -> Validator:
     return check
 
 
+def one_of(*choices: str) -> Validator:
+    """The value is one of `choices`."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in choices:
+            raise ValueError(f"{attribute.name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+    return check
+
+
 def _numbers(value: object) -> list[float]:
     values = value if isinstance(value, tuple) else (value,)
     return [number for number in values if isinstance(number, (int, float))]

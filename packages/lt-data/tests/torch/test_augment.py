@@ -192,3 +192,20 @@ def test_rand_augment_uses_many_operations_and_grows_with_magnitude():
 
 def test_batches_are_uint8_until_they_are_finished():
     assert augmentation(**EVERYTHING).geometry(Pixels(IMAGE), generator(0)).dtype == torch.uint8
+
+
+@pytest.mark.parametrize("aspect", [0.3, 1.0, 3.0])
+def test_content_is_stretched_by_four_thirds_at_most_whatever_the_shape_of_the_input(aspect):
+    boxes = [
+        random_box(400, 500, RandomCrop(min_scale=0.02, max_scale=0.05), generator(seed), aspect=aspect)
+        for seed in range(300)
+    ]
+    stretched = [box.width / box.height / aspect for box in boxes]
+    assert 0.72 <= min(stretched) < 0.8
+    assert 1.26 < max(stretched) <= 1.37
+
+
+def test_the_crops_of_a_wide_input_are_wide():
+    spec = Preprocessing(image_size=(100, 300))
+    drawn = [augmentation(spec, random_crop={}).draw_geometry(300, 400, generator(seed)).box for seed in range(50)]
+    assert all(box.width > 1.9 * box.height for box in drawn)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_data import ConfigError, load_image
+from lt_data import ConfigError, ImageDecodeError, load_image
 from lt_data.torch import preview
 
 
@@ -53,3 +53,18 @@ def test_wrong_arguments_are_named_and_nothing_is_written(data, tmp_path):
     with pytest.raises(ConfigError, match="did you mean `image_size`"):
         preview(data, tmp_path / "preview.png", transform_args={"imagesize": (32, 32)})
     assert not (tmp_path / "preview.png").exists()
+
+
+def test_numbers_and_files_that_make_no_picture_are_named_together(data, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        preview(data, tmp_path / "none" / "preview.jpg", num_samples=0, num_variants=-1, seed=-1)
+    assert [problem.where for problem in caught.value.problems] == ["num_samples", "num_variants", "seed", "out"]
+
+
+def test_images_that_cannot_be_read_follow_the_policy(data, tmp_path, caplog):
+    broken = data["train"] / "red" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:-30])
+    preview(data, tmp_path / "preview.png", num_samples=6, num_variants=1)
+    assert str(broken) in caplog.text
+    with pytest.raises(ImageDecodeError):
+        preview({**data, "on_bad_image": "error"}, tmp_path / "preview.png", num_samples=6)

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from lt_data.validators import one_of
+
 DicomWindow: TypeAlias = Literal["file", "off"] | tuple[float, float]
 DicomFrame: TypeAlias = Literal["middle", "all"] | int
 
@@ -34,7 +36,7 @@ def valid_range(instance: object, attribute: attrs.Attribute[Any], value: tuple[
 def valid_window(instance: object, attribute: attrs.Attribute[Any], value: DicomWindow) -> None:
     """Refuse a window without width."""
     if isinstance(value, str):
-        attrs.validators.in_(("file", "off"))(instance, attribute, value)
+        one_of("file", "off")(instance, attribute, value)
     elif not (math.isfinite(value[0]) and 0.0 < value[1] < math.inf):
         raise ValueError(f"{attribute.name} must be (center, width) with a finite width above 0, got {value}")
 
@@ -42,7 +44,7 @@ def valid_window(instance: object, attribute: attrs.Attribute[Any], value: Dicom
 def valid_frame(instance: object, attribute: attrs.Attribute[Any], value: DicomFrame) -> None:
     """Refuse a frame before the first."""
     if isinstance(value, str):
-        attrs.validators.in_(("middle", "all"))(instance, attribute, value)
+        one_of("middle", "all")(instance, attribute, value)
     elif value < 0:
         raise ValueError(f"{attribute.name} must be 'middle', 'all' or an index from 0, got {value}")
 

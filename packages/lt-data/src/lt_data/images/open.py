@@ -83,6 +83,8 @@ def _from_stream(
 ) -> npt.NDArray[np.uint8]:
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
+    if not head:
+        raise ImageDecodeError(f"{path}: is empty", path=path)
     if looks_like_dicom(head):
         return _from_dicom(stream, num_channels, path, decoding, frame)
     if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:

@@ -27,7 +27,7 @@ from lt_data.index.scan import Scan
 from lt_data.index.sources import scan_sources
 from lt_data.task import Classes, TaskName
 
-TRUNCATED = ("truncated", "not enough image data")
+TRUNCATED = ("truncated", "not enough image data", "is cut")
 """What decoders say of files that end too early."""
 
 
@@ -106,6 +106,7 @@ def _split_report(part: _Read, scan: Scan, classes: Classes) -> SplitReport:
         elongated=_images(part, np.flatnonzero(long > ASPECT_LIMIT * short)),
         small=_images(part, np.flatnonzero((short > 0) & (short < SHORT_SIDE))),
         sizes=_sizes(files.sizes[files.readable]),
+        notes=scan.notes,
     )
 
 

@@ -75,6 +75,7 @@ class SplitReport:
         elongated: Images with an aspect ratio above 5.
         small: Images whose shorter side is below 32 pixels.
         sizes: Sizes of the readable images, None if there is none.
+        notes: What the scan passed over, such as files without the ending of an image.
     """
 
     split: str
@@ -88,6 +89,7 @@ class SplitReport:
     elongated: tuple[ImageSize, ...]
     small: tuple[ImageSize, ...]
     sizes: Sizes | None
+    notes: tuple[str, ...] = ()
 
     @property
     def empty_classes(self) -> tuple[str, ...]:

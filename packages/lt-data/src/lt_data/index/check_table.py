@@ -58,6 +58,7 @@ def _details(split: SplitReport) -> Iterator[str]:
     sections = (
         ("samples by class", [f"{count:>9}  {_shown(name)}" for name, count in largest]),
         ("classes without a sample", [_shown(name) for name in split.empty_classes]),
+        ("notes", [_shown(note) for note in split.notes]),
         ("problems", [_problem(problem) for problem in split.problems]),
         ("truncated files", [_problem(problem) for problem in split.truncated]),
         ("unreadable files", [_problem(problem) for problem in split.unreadable]),

@@ -26,6 +26,7 @@ class Columns:
         labels: Of the labels; several for one-hot columns.
         group: Of the group that a split must not tear.
         frame: Of the frame.
+        count: How many columns there are.
         has_header: Whether the first row holds names.
     """
 
@@ -33,6 +34,7 @@ class Columns:
     labels: tuple[int, ...]
     group: int | None = None
     frame: int | None = None
+    count: int
     has_header: bool = True
 
 
@@ -51,7 +53,7 @@ def find_columns(place: str, header: Sequence[str], config: DataConfig, *, group
     names = [cell.strip() for cell in header]
     wanted = _wanted(config, grouped=grouped)
     if len(names) == len(wanted) == 2 and not {name for _, name in wanted} & set(names) and is_image_name(names[0]):
-        return Columns(image=0, labels=(1,), has_header=False)
+        return Columns(image=0, labels=(1,), count=2, has_header=False)
     problems = [
         Problem(place, _wrong(key, name, names, config))
         for key, name in [*wanted, ("csv_image_column", FRAME_COLUMN)]
@@ -65,6 +67,7 @@ def find_columns(place: str, header: Sequence[str], config: DataConfig, *, group
         labels=tuple(names.index(name) for name in labels),
         group=names.index(config.split_group_column) if grouped and config.split_group_column else None,
         frame=names.index(FRAME_COLUMN) if FRAME_COLUMN in names else None,
+        count=len(names),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from lt_data.errors import DatasetError, Problem, nearest
+from lt_data.errors import DatasetError, Problem, listed, nearest
 from lt_data.images.decoding import DicomFrame
 from lt_data.images.formats import is_image_name, may_be_dicom, sniff_dicom
 from lt_data.index.dicom import expand_dicom
@@ -72,7 +72,7 @@ def scan_folder(
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in images])
     samples = SampleIndex.from_paths(root, paths, labels, num_classes=len(classes))
     kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
-    notes = (f"passed over files that are not images: {kinds}",) if kinds else ()
+    notes = (f"passed over files that have no ending of an image, by ending: {kinds}",) if kinds else ()
     dicom = found.sniffed | {path for path in paths if is_dicom_name(path)}
     if not dicom:
         return Scan(samples=samples, problems=tuple(found.problems), notes=notes)
@@ -122,15 +122,18 @@ def _name_problems(
 
 def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
     """Paths, relative to `root`, of the images at any depth below the folder `name`."""
+    above = {_identity(folder) for folder in (root, *root.resolve().parents)}
     seen: set[tuple[int, int]] = set()
     pending = [name]
     while pending:
         folder = pending.pop()
         try:
-            status = os.stat(root / folder)
-            if (status.st_dev, status.st_ino) in seen:
+            identity = _identity(root / folder)
+            if identity in above:
+                found.problems.append(Problem(str(root / folder), "is a link to a folder that holds this one"))
+            if identity in seen or identity in above:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(identity)
             below = []
             with os.scandir(root / folder) as entries:
                 for entry in entries:
@@ -145,6 +148,11 @@ def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
             pending.extend(sorted(below, reverse=True))
         except OSError as error:
             found.problems.append(Problem(str(root / folder), f"cannot be read: {error.strerror}"))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _is_image(entry: os.DirEntry[str], path: str, found: _Found) -> bool:
@@ -165,10 +173,10 @@ def _is_image(entry: os.DirEntry[str], path: str, found: _Found) -> bool:
 
 def _loose_images(root: Path) -> list[Problem]:
     with os.scandir(root) as entries:
-        loose = sum(not entry.name.startswith(".") and is_image_name(entry.name) for entry in entries)
+        loose = sorted(e.name for e in entries if not e.name.startswith(".") and is_image_name(e.name))
     if not loose:
         return []
-    return [Problem(str(root), f"images outside the class folders: {loose}; move them into one, or away")]
+    return [Problem(str(root), f"images outside the class folders: {listed(loose, 5)}; move them into one, or away")]
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

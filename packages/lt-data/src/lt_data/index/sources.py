@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import numpy as np
@@ -64,6 +65,8 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     Raises:
         ConfigError: `ignore_classes` or `csv_label_columns` name no class, or multilabel is asked of folders.
     """
+    if task not in get_args(TaskName):
+        raise ConfigError([Problem("task", f"expected {' or '.join(map(repr, get_args(TaskName)))}, got {task!r}")])
     sources = _sources(config, task)
     there = [source for source in sources if _is_there(source)]
     missing = [_missing(source) for source in sources if source not in there]

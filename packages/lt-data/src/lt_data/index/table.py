@@ -115,6 +115,7 @@ def scan_table(
         (left_out, "rows left out, all their labels are ignored"),
         (images.absolute, "rows with absolute paths"),
         (sum(not codes for codes in rows.codes), "rows without a label, kept as negatives"),
+        (rows.groups.count(""), "rows without a group, each of which is a group of its own"),
     )
     scan = _scan(rows, images.dicom, file, config, task, len(classes), problems)
     return attrs.evolve(scan, notes=tuple(f"{count} {what}" for count, what in counts if count))
@@ -130,6 +131,9 @@ def _read_rows(
     image, group, frame, left_out = columns.image, columns.group, columns.frame, 0
     for number, row in table.rows:
         try:
+            if len(row) > columns.count and any(row[columns.count :]):
+                what = f"has {len(row)} columns, the header {columns.count}"
+                raise ValueError(f"{what}; put several labels, and paths with a delimiter, in quotes")
             codes = read(labels_of(row))
             if codes is None:
                 left_out += 1

@@ -24,7 +24,8 @@ from lt_data.transform_config import RandomCrop, TransformConfig
 logger = logging.getLogger(__name__)
 
 CROP_RATIO = (3 / 4, 4 / 3)
-"""Bounds of the crop's width / height, from Szegedy et al. 2015, https://arxiv.org/abs/1409.4842."""
+"""Bounds of the crop's width / height over that of the input, from Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842),
+where the input is square: whatever its shape, content is stretched by no more than this."""
 CROP_ATTEMPTS = 10
 
 FOR_RGB = ("color_jitter", "random_grayscale", "rand_augment")
@@ -79,7 +80,9 @@ class Augmentation:
             turned = QUARTER_TURNS[int(rng.integers(1, 4))]
         box = None
         if transforms.random_crop:
-            box = random_box(*turned.size(height, width), transforms.random_crop, rng)
+            target_height, target_width = self.preprocessing.image_size
+            aspect = target_width / target_height
+            box = random_box(*turned.size(height, width), transforms.random_crop, rng, aspect=aspect)
         flip = transforms.random_flip
         horizontal = flip is not None and rng.random() < flip.horizontal_prob
         vertical = flip is not None and rng.random() < flip.vertical_prob
@@ -119,18 +122,27 @@ def crop(image: Jpeg | Pixels, turn: Turn, box: Box, spec: Preprocessing) -> tor
     return turn.apply(stored.apply(resize(part, stored.size(*wanted), spec.interpolation)))
 
 
-def random_box(height: int, width: int, crop: RandomCrop, rng: np.random.Generator) -> Box:
-    """A box of random area and log-uniform aspect ratio; the largest centred one of a legal ratio if none fits."""
+def random_box(height: int, width: int, crop: RandomCrop, rng: np.random.Generator, *, aspect: float = 1.0) -> Box:
+    """A box of random area and log-uniform aspect ratio; the largest centred one of a legal ratio if none fits.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        crop: Bounds of the area.
+        rng: Draws.
+        aspect: Width / height of what the box will be resized to.
+    """
+    least, most = CROP_RATIO[0] * aspect, CROP_RATIO[1] * aspect
     for _ in range(CROP_ATTEMPTS):
         area = height * width * rng.uniform(crop.min_scale, crop.max_scale)
-        ratio = math.exp(rng.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
+        ratio = math.exp(rng.uniform(math.log(least), math.log(most)))
         box_height, box_width = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < box_height <= height and 0 < box_width <= width:
             top = int(rng.integers(height - box_height + 1))
             left = int(rng.integers(width - box_width + 1))
             return Box(top, left, box_height, box_width)
-    box_height = min(height, max(1, round(width / CROP_RATIO[0])))
-    box_width = min(width, max(1, round(height * CROP_RATIO[1])))
+    box_height = min(height, max(1, round(width / least)))
+    box_width = min(width, max(1, round(height * most)))
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
 
 

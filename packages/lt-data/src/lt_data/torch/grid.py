@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from lt_data.data_config import DataConfig, load_data_config
+from lt_data.errors import ConfigError, DatasetError, ImageDecodeError, Problem
 from lt_data.files import atomic_write
 from lt_data.index.build import build_index
 from lt_data.index.samples import SampleIndex
@@ -30,6 +32,8 @@ CAPTION_PIXELS = 18
 GAP_PIXELS = 4
 BACKGROUND = (255, 255, 255)
 INK = (0, 0, 0)
+
+logger = logging.getLogger(__name__)
 
 
 def preview(
@@ -58,10 +62,12 @@ def preview(
         The file.
 
     Raises:
-        ConfigError: `data` or `transform_args` is wrong.
+        ConfigError: `data`, `transform_args` or a number is wrong, or `out` is no PNG file in a folder that exists.
         DatasetError: The data are not as described.
-        ImageDecodeError: A file is not a whole image.
+        ImageDecodeError: A file is not a whole image, and `data.on_bad_image` is `"error"`; such files are else left
+            out, with a line in the log.
     """
+    _check(Path(out), num_samples, num_variants, seed)
     config = data if isinstance(data, DataConfig) else load_data_config(data)
     wanted = structure(transform_args or {}, TransformConfig, "transform_args")
     index = build_index(config, task)
@@ -69,17 +75,40 @@ def preview(
     augmentation = Augmentation.from_config(wanted, transforms.train)
     train, plain = TrainDataset(index.train, augmentation, seed), EvalDataset(index.train, transforms.val)
     finisher = Finisher(augmentation)
-    rows = []
-    for sample in map(int, sample_order(len(index.train), seed=seed, epoch=0)[:num_samples]):
-        cells = [picture(plain[sample].images, transforms.val)]
+    rows: list[tuple[str, list[Image.Image]]] = []
+    for sample in map(int, sample_order(len(index.train), seed=seed, epoch=0)):
+        if len(rows) == num_samples:
+            break
+        try:
+            cells = [picture(plain[sample].images, transforms.val)]
+        except ImageDecodeError as error:
+            if config.on_bad_image == "error":
+                raise
+            logger.warning("left out: %s", error)
+            continue
         for epoch in range(num_variants):
             batch = TrainBatch(*(part[None] for part in train[SampleKey(epoch, sample)]))
             cells.append(picture(finisher(batch)[0], transforms.train))
         rows.append((caption(index.train, sample, index.classes), cells))
+    if not rows:
+        raise DatasetError([Problem("data", "not one training image can be read")])
     path = Path(out)
     with atomic_write(path) as stream:
         grid(rows).save(stream, "PNG")
     return path
+
+
+def _check(out: Path, num_samples: int, num_variants: int, seed: int) -> None:
+    numbers = (("num_samples", num_samples, 1), ("num_variants", num_variants, 0), ("seed", seed, 0))
+    problems = [
+        Problem(name, f"expected an integer from {least}, got {value!r}")
+        for name, value, least in numbers
+        if isinstance(value, bool) or not isinstance(value, int) or value < least
+    ]
+    if out.suffix.lower() != ".png" or not out.parent.is_dir():
+        problems.append(Problem("out", f"expected a .png file in a folder that exists, got {out}"))
+    if problems:
+        raise ConfigError(problems)
 
 
 def picture(image: torch.Tensor, spec: Preprocessing) -> Image.Image:
@@ -91,9 +120,11 @@ def picture(image: torch.Tensor, spec: Preprocessing) -> Image.Image:
 
 
 def caption(samples: SampleIndex, sample: int, classes: Classes) -> str:
-    """Labels and file of a sample."""
+    """Labels and file of a sample; the font has European letters only."""
     labels = ", ".join(classes.names[label] for label in samples.labels_of(sample)) or "no label"
-    return f"{labels}   {samples.path(sample).name}"
+    path = samples.path(sample)
+    shown = path.relative_to(samples.root) if path.is_relative_to(samples.root) else path
+    return f"{labels}   {shown}"
 
 
 def grid(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
