@@ -1,8 +1,8 @@
 """What lt-models raises.
 
 LtModelsError
-├── UnknownModelError   also a ValueError: no classifier has that name; says why where it can, and which come nearest
-├── ModelConfigError    also a ValueError: the model cannot be built that way (image size, channels, classes, pooling)
+├── UnknownModelError   also a ValueError: no model has that name; says which come nearest
+├── ModelConfigError    also a ValueError: the model cannot be built that way (image size, channels, classes)
 └── WeightsError        also a RuntimeError: pretrained weights cannot be had; random ones are never put in their place
 """
 
@@ -14,21 +14,18 @@ class LtModelsError(Exception):
 
 
 class UnknownModelError(LtModelsError, ValueError):
-    """No classifier has that name.
+    """No model has that name.
 
     Attributes:
         name: What was asked for.
         nearest: Up to five names that come closest, best first.
-        reason: Why a model of that name is none of ours, such as being a detector; empty when there is no such model.
     """
 
-    def __init__(self, name: str, nearest: list[str], reason: str = "") -> None:
+    def __init__(self, name: str, nearest: list[str]) -> None:
         self.name = name
         self.nearest = nearest
-        self.reason = reason
-        what = f"{name!r} {reason}" if reason else f"unknown model {name!r}"
-        hint = f"nearest are {', '.join(nearest)}" if nearest else "lt_models.list_models() lists them all"
-        super().__init__(f"{what}; {hint}")
+        hint = f"; nearest are {', '.join(nearest)}" if nearest else "; lt_models.list_models() lists them all"
+        super().__init__(f"unknown model {name!r}{hint}")
 
 
 class ModelConfigError(LtModelsError, ValueError):
