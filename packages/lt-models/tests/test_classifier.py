@@ -10,8 +10,10 @@ from lt_models import (
     ModelConfigError,
     UnknownModelError,
     WeightsError,
+    build_classifier,
     check_name,
     create_classifier,
+    freeze,
     list_models,
     model_input,
     param_groups,
@@ -20,7 +22,7 @@ from lt_models import (
 
 
 def build(model: str, **changes):
-    return create_classifier(ClassifierSpec(**{"model": model, "num_classes": 3, "image_size": (64, 64), **changes}))
+    return build_classifier(ClassifierSpec(**{"model": model, "num_classes": 3, "image_size": (64, 64), **changes}))
 
 
 @pytest.mark.parametrize(
@@ -59,9 +61,62 @@ def test_timm_models_take_any_number_of_channels(channels):
     assert classifier(torch.zeros(1, channels, 64, 64)).shape == (1, 3)
 
 
-def test_torchvision_models_say_that_they_take_three_channels():
-    with pytest.raises(ModelConfigError, match="3 channels, not 1"):
-        build("torchvision/resnet18-notpretrained", num_channels=1)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_torchvision_models_take_any_number_of_channels(channels):
+    classifier = build("torchvision/resnet18-notpretrained", num_channels=channels).eval()
+    assert classifier(torch.zeros(1, channels, 64, 64)).shape == (1, 3)
+
+
+def test_the_one_call_builds_a_classifier_by_its_name():
+    classifier = create_classifier("TIMM/test-resnet-notpretrained", 5, image_size=(64, 64), head="cosine")
+    assert classifier.spec.model == "timm/test_resnet-notpretrained"
+    assert classifier.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "cosine"])
+def test_every_head_learns(head):
+    classifier = build("timm/test_resnet-notpretrained", head=head)
+    classifier(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(parameter.grad is not None for parameter in classifier.head.parameters())
+
+
+@pytest.mark.parametrize(("pooling", "width"), [("auto", 1), ("cls", 1), ("avg", 1), ("cls+avg", 2)])
+def test_a_vit_is_pooled_as_asked(pooling, width):
+    single = build("timm/test_vit-notpretrained").num_features
+    classifier = build("timm/test_vit-notpretrained", pooling=pooling).eval()
+    assert classifier.features(torch.zeros(1, 3, 64, 64)).shape == (1, width * single)
+
+
+def test_a_class_token_cannot_be_had_from_a_network_without_one():
+    with pytest.raises(ModelConfigError, match="no class token"):
+        build("timm/test_resnet-notpretrained", pooling="cls")
+
+
+@pytest.mark.parametrize("what", [None, "backbone", 1, "norms"])
+def test_what_is_frozen_keeps_its_weights_and_the_head_always_learns(what):
+    classifier = build("timm/test_resnet-notpretrained")
+    trainable = set(freeze(classifier, what))
+    assert trainable == {name for name, p in classifier.named_parameters() if p.requires_grad}
+    assert {"head.weight", "head.bias"} <= trainable
+    everything = {name for name, _ in classifier.named_parameters()}
+    if what is None:
+        assert trainable == everything
+    elif what == "backbone":
+        assert trainable == {"head.weight", "head.bias"}
+    else:
+        assert {"head.weight", "head.bias"} < trainable < everything
+
+
+@pytest.mark.parametrize("model", ["timm/test_vit", "timm/test_resnet", "timm/test_convnext", "torchvision/resnet18"])
+def test_layer_decay_puts_every_parameter_in_one_group_and_slows_early_layers(model):
+    classifier = build(f"{model}-notpretrained")
+    groups = param_groups(classifier, weight_decay=0.1, layer_decay=0.5)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in classifier.parameters())
+    scales = {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
+    assert scales[id(classifier.head.weight)] == 1.0
+    assert min(scales.values()) < 0.3
+    assert scales[id(next(classifier.backbone.parameters()))] == min(scales.values())
 
 
 def test_a_vit_is_built_for_the_asked_image_size():
@@ -89,8 +144,8 @@ def test_names_are_parsed():
         ("torchvision/resnet-50", "torchvision/resnet50"),
         ("resnet50", "timm/resnet50"),
         ("tim/resnet50", "timm/resnet50"),
-        ("dinov2/vits14", "timm/vit_base_patch14_dinov2"),
-        ("dinov3/vitt16", "timm/vit_base_patch16_dinov3"),
+        ("dinov2/vits15", "dinov2/vits14"),
+        ("dinov3/vitt17", "dinov3/vitt16"),
         ("timm/", "timm/"),
         ("", "timm/"),
     ],

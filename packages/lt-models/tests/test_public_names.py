@@ -12,17 +12,23 @@ NAMES = [
     "Classifier",
     "ClassifierSpec",
     "LtModelsError",
+    "ModelCard",
     "ModelConfigError",
     "ModelInput",
     "ModelName",
     "UnknownModelError",
     "WeightsError",
+    "build_classifier",
     "check_name",
     "create_classifier",
+    "describe_models",
+    "freeze",
     "list_models",
     "model_input",
     "param_groups",
     "parse_name",
+    "preferred_memory_format",
+    "set_train_mode",
 ]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lt_data import Classes, Preprocessing, SampleIndex, TaskSpec, TransformConfig
 from lt_data.torch import Augmentation
-from lt_models import ClassifierSpec, create_classifier
+from lt_models import ClassifierSpec, build_classifier
 from lt_train import RunFolder, TrainConfig, TrainData, TrainResult, fit
 
 settings.register_profile("untimed", deadline=None)
@@ -53,7 +53,7 @@ class Job:
         defaults = {"steps": 6, "batch_size": 8, "num_workers": 0, "accelerator": "cpu"}
         return fit(
             out=out or self.out,
-            classifier=create_classifier(spec),
+            classifier=build_classifier(spec),
             task=self.task,
             data=self.data,
             config=TrainConfig(**{**defaults, **settings}),

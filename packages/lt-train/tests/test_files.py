@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lt_data import Classes, Preprocessing, TaskSpec
-from lt_models import ClassifierSpec, create_classifier
+from lt_models import ClassifierSpec, build_classifier
 from lt_train import ExportedModel, ModelFileError, ResumeError, RunFolder, RunFolderError, load_exported, save_exported
 from lt_train.loggers.jsonl import JsonlLogger
 from lt_train.state import Best, improves
@@ -21,7 +21,7 @@ SPEC = ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=2, ima
 
 
 def exported() -> ExportedModel:
-    state = dict(create_classifier(SPEC).state_dict())
+    state = dict(build_classifier(SPEC).state_dict())
     return ExportedModel(task=TASK, spec=SPEC, state=state, metrics={"val_loss": 0.5}, step=7)
 
 

@@ -185,7 +185,7 @@ def build_classifier(
     """The classifier before the first step; its random weights depend on the seed only."""
     import torch
 
-    from lt_models import ClassifierSpec, create_classifier
+    from lt_models import ClassifierSpec, build_classifier
 
     spec = ClassifierSpec(
         model=start.spec.model if start else arguments.model,
@@ -198,7 +198,7 @@ def build_classifier(
         torch.manual_seed(arguments.training.seed)
         # A resumed run takes all weights from its checkpoint.
         fetch = False if start is not None or arguments.resume_interrupted else None
-        classifier = create_classifier(spec, pretrained=fetch)
+        classifier = build_classifier(spec, pretrained=fetch)
     if start is not None and not arguments.resume_interrupted:
         from lightly_train.transfer import transfer
 

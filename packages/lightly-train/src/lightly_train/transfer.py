@@ -58,6 +58,7 @@ def _copy_rows(
     kept = [name for name in classes.names if name in rows]
     old = [rows[name] for name in kept]
     new = [classes.names.index(name) for name in kept]
-    classifier.head.weight[new] = head["head.weight"][old]
-    classifier.head.bias[new] = head["head.bias"][old]
+    rows_of_head = dict(classifier.head.named_parameters())
+    for name in ("weight", "bias"):
+        rows_of_head[name][new] = head[f"head.{name}"][old]
     return kept

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Protocol
 
-import attrs
-from torch import nn
-
+from lt_models.backbone import Backbone
 from lt_models.errors import UnknownModelError
-from lt_models.names import PACKAGES, ModelName, parse_name
+from lt_models.names import PACKAGES, ModelName, folded, parse_name
 from lt_models.spec import ClassifierSpec, ModelInput
-
-
-@attrs.frozen
-class Backbone:
-    """A module from images to pooled features, and their number."""
-
-    module: nn.Module
-    num_features: int
+from lt_models.weights.published import Published
 
 
 class Source(Protocol):
@@ -33,6 +24,9 @@ class Source(Protocol):
     def model_input(self, model: str) -> ModelInput:
         """The input of a model's published weights."""
 
+    def published(self, model: str) -> Published | None:
+        """The file of a model's weights, None where none is published."""
+
     def build(self, name: ModelName, spec: ClassifierSpec, *, pretrained: bool) -> Backbone:
         """The backbone of a model that `names` lists."""
 
@@ -43,45 +37,69 @@ def source(package: str) -> Source:
     return module
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Full names of the models that match a shell pattern such as `timm/resnet*`; imports only the packages needed."""
-    package = pattern.partition("/")[0]
-    packages = [known for known in PACKAGES if fnmatch.fnmatch(known, package)] or list(PACKAGES)
-    names = (f"{known}/{model}" for known in packages for model in source(known).names())
-    return [name for name in names if fnmatch.fnmatch(name, pattern)]
-
-
 def check_name(name: str) -> ModelName:
-    """Parse a name and look it up.
+    """Parse a name and look it up; case does not matter, and `_` and `-` are the same.
+
+    Returns:
+        The name as the package itself writes it.
 
     Raises:
-        UnknownModelError: No model has that name; names the five nearest.
+        UnknownModelError: No classifier has that name; names the five nearest, and says so where the package has such
+            a model but not as a classifier.
     """
     try:
         parsed = parse_name(name)
     except UnknownModelError as error:
-        package, _, model = name.rpartition("/")
-        raise UnknownModelError(name, _named_after(package) or _nearest(model, PACKAGES)) from error
-    if parsed.model.partition(".")[0] not in source(parsed.package).names():
-        raise UnknownModelError(name, _nearest(parsed.model, (parsed.package,)))
-    return parsed
+        raise UnknownModelError(name, _nearest(name.rpartition("/")[2], PACKAGES)) from error
+    known = _spellings(parsed.package)
+    spelling = known.get(folded(parsed.model)) or _with_tag(parsed, known)
+    if spelling is None:
+        raise UnknownModelError(name, _nearest(parsed.model, (parsed.package,)), _another_task(parsed))
+    return ModelName(parsed.package, spelling, parsed.pretrained)
 
 
 def model_input(name: str) -> ModelInput:
     """The input that a model's published weights want: size, mean, std, interpolation and crop, from its own card.
 
     Raises:
-        UnknownModelError: No model has that name.
+        UnknownModelError: No classifier has that name.
     """
     parsed = check_name(name)
     return source(parsed.package).model_input(parsed.model)
 
 
-def _named_after(package: str) -> list[str]:
-    """Five of timm's models for families that have no names of their own here yet: dinov2 and dinov3."""
-    if package.lower() not in ("dinov2", "dinov3"):
-        return []
-    return [f"timm/{model}" for model in source("timm").names() if package.lower() in model][:5]
+@functools.cache
+def _spellings(package: str) -> dict[str, str]:
+    """The package's own spelling of each folded name."""
+    return {folded(model): model for model in source(package).names()}
+
+
+def _with_tag(parsed: ModelName, known: dict[str, str]) -> str | None:
+    """Timm's own spelling of `architecture.tag`; None for an architecture that it does not know.
+
+    Raises:
+        UnknownModelError: Timm publishes no weights of that tag.
+    """
+    architecture, dot, tag = parsed.model.partition(".")
+    if parsed.package != "timm" or not dot or folded(architecture) not in known:
+        return None
+    from lt_models.timm_models import tags
+
+    spellings = {folded(there): there for there in tags(known[folded(architecture)])}
+    if folded(tag) not in spellings:
+        asked = f"timm/{known[folded(architecture)]}"
+        near = difflib.get_close_matches(tag, spellings.values(), n=5, cutoff=0.0)
+        raise UnknownModelError(f"timm/{parsed.model}", [f"{asked}.{there}" for there in near] or [asked])
+    return f"{known[folded(architecture)]}.{spellings[folded(tag)]}"
+
+
+def _another_task(parsed: ModelName) -> str:
+    """Why a model of torchvision is no classifier of ours; empty when torchvision has none of that name either."""
+    if parsed.package != "torchvision":
+        return ""
+    from lt_models.torchvision_models import another_task
+
+    return another_task(parsed.model)
 
 
 def _nearest(model: str, packages: Sequence[str]) -> list[str]:

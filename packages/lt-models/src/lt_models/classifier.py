@@ -2,62 +2,127 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
 import torch
 from torch import nn
 
 from lt_models import catalog
-from lt_models.errors import ModelConfigError
+from lt_models.backbone import Features
+from lt_models.heads import HEADS
+from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
-
-HEAD_INIT_STD = 0.01
-"""Standard deviation of a new head's weights, its biases are zero: small logits at the start, as in linear probing."""
 
 
 class Classifier(nn.Module):
     """Images to logits.
 
     Attributes:
-        spec: What it was built from.
-        backbone: Images to pooled features, as the model's own classifier would see them.
+        spec: What it was built from; its model name is the canonical one.
+        backbone: timm's or torchvision's module without its classifier.
         dropout: Between features and head.
         head: Features to logits.
     """
 
-    def __init__(self, spec: ClassifierSpec, backbone: nn.Module, num_features: int) -> None:
+    def __init__(
+        self, spec: ClassifierSpec, backbone: nn.Module, num_features: int, features: Features = pre_logits
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.backbone = backbone
         self.dropout = nn.Dropout(spec.head_dropout)
-        self.head = nn.Linear(num_features, spec.num_classes)
-        nn.init.normal_(self.head.weight, std=HEAD_INIT_STD)
-        nn.init.zeros_(self.head.bias)
+        self.head = HEADS[spec.head](num_features, spec.num_classes, spec.head_dropout)
+        self.num_features = num_features
+        self._features = features
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features, float of shape (N, F), of normalised images of shape (N, C, H, W)."""
-        features: torch.Tensor = self.backbone(images)
-        return features
+        return self._features(self.backbone, images)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float of shape (N, classes), of normalised images of shape (N, C, H, W)."""
-        logits: torch.Tensor = self.head(self.dropout(self.features(images)))
+        logits: torch.Tensor = self.head(self.dropout(self._features(self.backbone, images)))
         return logits
 
 
-def create_classifier(spec: ClassifierSpec, *, pretrained: bool | None = None) -> Classifier:
-    """Build a classifier; published weights are the default.
+def create_classifier(
+    name: str,
+    num_classes: int,
+    *,
+    num_channels: int = 3,
+    image_size: Literal["auto"] | tuple[int, int] = "auto",
+    pooling: str = "auto",
+    head: str = "linear",
+    head_dropout: float = 0.0,
+    drop_path_rate: float = 0.0,
+    backbone_args: Mapping[str, Any] | None = None,
+    pretrained: bool | None = None,
+    backbone_weights: str | os.PathLike[str] | None = None,
+) -> Classifier:
+    """Build a classifier by name; published weights are the default.
+
+    Args:
+        name: `<package>/<name>[-notpretrained]`; case does not matter, and `_` and `-` are the same.
+        num_classes: Outputs of the head, at least 1; a single one makes sense for multilabel tasks only.
+        num_channels: Channels of the images, at least 1. Other than 3, the first convolution's weights for RGB are
+            summed (1) or repeated and scaled (n).
+        image_size: Height and width of the images; `auto` is what the model's card says.
+        pooling: `auto` (the model's own), `cls`, `avg` or `cls+avg`.
+        head: `linear`, `mlp` or `cosine`.
+        head_dropout: Share of features zeroed before the head in training, in [0, 1).
+        drop_path_rate: Stochastic depth of the last block, less before, in [0, 1).
+        backbone_args: Further arguments of the backbone's constructor, plain values.
+        pretrained: False skips the published weights, True insists on them; None goes by the name.
+        backbone_weights: A local file with the backbone's weights, in place of the published ones.
+
+    Returns:
+        A module from normalised float images (N, num_channels, height, width) to logits (N, num_classes).
+
+    Raises:
+        UnknownModelError: No classifier has that name; names the five nearest.
+        ModelConfigError: The model cannot have these classes, channels, image size, pooling or arguments.
+        WeightsError: The weights cannot be had, or are those of another model; random ones never take their place.
+    """
+    spec = ClassifierSpec(
+        model=str(catalog.check_name(name)),
+        num_classes=num_classes,
+        num_channels=num_channels,
+        image_size=catalog.model_input(name).image_size if image_size == "auto" else image_size,
+        pooling=pooling,
+        head=head,
+        head_dropout=head_dropout,
+        drop_path_rate=drop_path_rate,
+        backbone_args=dict(backbone_args or {}),
+    )
+    return build_classifier(spec, pretrained=pretrained, backbone_weights=backbone_weights)
+
+
+def build_classifier(
+    spec: ClassifierSpec, *, pretrained: bool | None = None, backbone_weights: str | os.PathLike[str] | None = None
+) -> Classifier:
+    """Build the classifier of a stored spec.
 
     Args:
         spec: Which one.
-        pretrained: False skips the weights, as before a state is loaded; None goes by the name.
+        pretrained: False skips the published weights, as before a state is loaded; None goes by the name.
+        backbone_weights: A local file with the backbone's weights, in place of the published ones.
 
     Raises:
-        UnknownModelError: No model has that name; names the five nearest.
-        ModelConfigError: The model cannot have these classes, channels or image size.
-        WeightsError: Published weights cannot be had; random ones are never put in their place.
+        UnknownModelError: No classifier has that name; names the five nearest.
+        ModelConfigError: The model cannot have these classes, channels, image size, pooling or arguments.
+        WeightsError: The weights cannot be had, or are those of another model; random ones never take their place.
     """
-    if spec.num_classes < 1:
-        raise ModelConfigError(f"num_classes must be at least 1, got {spec.num_classes}")
     name = catalog.check_name(spec.model)
-    wanted = name.pretrained if pretrained is None else pretrained
-    backbone = catalog.source(name.package).build(name, spec, pretrained=wanted)
-    return Classifier(spec, backbone.module, backbone.num_features)
+    wanted = (name.pretrained if pretrained is None else pretrained) and backbone_weights is None
+    built = catalog.source(name.package).build(name, spec, pretrained=wanted)
+    backbone = pooled(built, spec.pooling, spec.model)
+    if backbone_weights is not None:
+        from lt_models.weights.local import load_backbone_weights
+
+        load_backbone_weights(backbone.module, backbone_weights, f"{name.package}/{name.model}")
+    return Classifier(
+        attrs.evolve(spec, model=str(name)), backbone.module, backbone.num_features, backbone.features or pre_logits
+    )

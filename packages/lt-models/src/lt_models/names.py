@@ -6,7 +6,7 @@ import attrs
 
 from lt_models.errors import UnknownModelError
 
-PACKAGES = ("timm", "torchvision")
+PACKAGES = ("dinov2", "dinov3", "timm", "torchvision")
 """Where backbones come from."""
 
 NOT_PRETRAINED = "-notpretrained"
@@ -30,6 +30,11 @@ class ModelName:
         return f"{self.package}/{self.model}" + ("" if self.pretrained else NOT_PRETRAINED)
 
 
+def folded(name: str) -> str:
+    """The form in which names are compared: case does not matter, and `_` and `-` are the same."""
+    return name.lower().replace("_", "-")
+
+
 def parse_name(name: str) -> ModelName:
     """Split a model name; whether the package has such a model is not looked up.
 
@@ -37,7 +42,7 @@ def parse_name(name: str) -> ModelName:
         UnknownModelError: The name is not of the form `<package>/<name>`, or the package is not known.
     """
     package, slash, model = name.strip().partition("/")
-    pretrained = not model.lower().endswith(NOT_PRETRAINED)
+    pretrained = not folded(model).endswith(NOT_PRETRAINED)
     model = model if pretrained else model[: -len(NOT_PRETRAINED)]
     if not slash or not model or package.lower() not in PACKAGES:
         raise UnknownModelError(name, [])

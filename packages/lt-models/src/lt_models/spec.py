@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+
+from lt_models.errors import ModelConfigError
+
+POOLINGS = ("auto", "cls", "avg", "cls+avg")
+HEADS = ("linear", "mlp", "cosine")
 
 
 @attrs.frozen(kw_only=True)
@@ -30,10 +37,18 @@ class ClassifierSpec:
 
     Attributes:
         model: Full name, such as `timm/resnet18`.
-        num_classes: Outputs of the head, at least 1.
-        num_channels: Channels of the input image.
+        num_classes: Outputs of the head, at least 1; a single one makes sense for multilabel tasks only.
+        num_channels: Channels of the input image, at least 1.
         image_size: Height and width of the input in pixels.
         head_dropout: Share of features zeroed before the head in training, in [0, 1).
+        pooling: How the backbone's output becomes one vector. `auto` is the model's own way; `cls` is its class token,
+            `avg` the mean of its patches or places, `cls+avg` both, one after the other.
+        head: `linear`, `mlp` with one hidden layer, or `cosine`, of normalised features and weights.
+        drop_path_rate: Stochastic depth of the last block, less before, in [0, 1); 0 turns it off.
+        backbone_args: Further arguments of the backbone's constructor, plain values.
+
+    Raises:
+        ModelConfigError: Lists every value that is outside its range.
     """
 
     model: str
@@ -41,3 +56,23 @@ class ClassifierSpec:
     num_channels: int = 3
     image_size: tuple[int, int] = (224, 224)
     head_dropout: float = 0.0
+    pooling: str = "auto"
+    head: str = "linear"
+    drop_path_rate: float = 0.0
+    backbone_args: dict[str, Any] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        checks = {
+            f"num_classes must be at least 1, got {self.num_classes}": self.num_classes >= 1,
+            f"num_channels must be at least 1, got {self.num_channels}": self.num_channels >= 1,
+            f"image_size must be two positive numbers, height and width, got {self.image_size}": (
+                len(self.image_size) == 2 and min(self.image_size) >= 1
+            ),
+            f"head_dropout must be in [0, 1), got {self.head_dropout}": 0.0 <= self.head_dropout < 1.0,
+            f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}": 0.0 <= self.drop_path_rate < 1.0,
+            f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}": self.pooling in POOLINGS,
+            f"head must be one of {', '.join(HEADS)}, got {self.head!r}": self.head in HEADS,
+        }
+        wrong = [message for message, right in checks.items() if not right]
+        if wrong:
+            raise ModelConfigError("; ".join(wrong))

@@ -10,7 +10,7 @@ import attrs
 import torch
 
 from lt_data import TaskSpec, structure
-from lt_models import Classifier, ClassifierSpec, create_classifier
+from lt_models import Classifier, ClassifierSpec, build_classifier
 from lt_train.errors import ModelFileError
 from lt_train.torchfile import read_torch_file, write_torch_file
 
@@ -55,7 +55,7 @@ class ExportedModel:
         Raises:
             ModelFileError: The weights do not fit the classifier.
         """
-        classifier = create_classifier(self.spec, pretrained=False)
+        classifier = build_classifier(self.spec, pretrained=False)
         try:
             classifier.load_state_dict(self.state)
         except RuntimeError as error:
