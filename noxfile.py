@@ -71,7 +71,14 @@ def tests_lt_data(session: nox.Session) -> None:
 def tests_lt_models(session: nox.Session) -> None:
     """lt-models alone."""
     install(session, "packages/lt-models", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-models/tests", *session.posargs)
+    session.run("pytest", "packages/lt-models/tests", "--ignore=packages/lt-models/tests/families", *session.posargs)
+
+
+@nox.session(tags=["test"])
+def families(session: nox.Session) -> None:
+    """A model of every family of timm and torchvision gives the logits that the library's own gives."""
+    install(session, "packages/lt-models", *GROUPS["tests"])
+    session.run("pytest", "packages/lt-models/tests/families", *session.posargs)
 
 
 @nox.session(name="tests-lt-train", tags=["test"])
@@ -114,7 +121,8 @@ def tests_minimum(session: nox.Session) -> None:
     wanted = ["packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"]]
     session.install("--resolution", "lowest-direct", *folders, "--editable", *wanted)
     suites = ("lt-data/tests", "lt-models/tests", "lt-train/tests", "lt-export/tests/export", "lightly-train/tests")
-    session.run("pytest", *(f"packages/{suite}" for suite in suites), *session.posargs)
+    ignored = "--ignore=packages/lt-models/tests/families"
+    session.run("pytest", *(f"packages/{suite}" for suite in suites), ignored, *session.posargs)
 
 
 @nox.session(tags=["test"])

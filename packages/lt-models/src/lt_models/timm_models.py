@@ -82,7 +82,7 @@ def build(name: ModelName, spec: ClassifierSpec, *, pretrained: bool) -> Backbon
     require_fit(spec.model, spec.image_size, own, runs)
     given = (name.model, spec.num_channels, spec.image_size, card, arguments)
     module = _with_weights(file, *given) if file else _random(*given)
-    return without_classifier(module, card)
+    return without_classifier(module)
 
 
 def card_of(model: str) -> dict[str, Any]:
@@ -92,26 +92,39 @@ def card_of(model: str) -> dict[str, Any]:
     return {**DEFAULT_CARD, **{key: value for key, value in card.items() if value is not None}}
 
 
-def without_classifier(module: nn.Module, card: dict[str, Any]) -> Backbone:
+def without_classifier(module: nn.Module) -> Backbone:
     """Take off the last linear layer, and nothing before it."""
     untyped: Any = module
     if not hasattr(module, "get_classifier"):
         return Backbone(module, untyped.head_hidden_size, mean_of_tokens)
     classifier = untyped.get_classifier()
     parts = classifier if isinstance(classifier, tuple) else (classifier,)
-    if all(isinstance(part, (nn.Linear, nn.Conv2d, nn.Identity, nn.ModuleList)) for part in parts):
-        untyped.reset_classifier(0)
+    plain = all(isinstance(part, (nn.Linear, nn.Conv2d, nn.Identity, nn.ModuleList)) for part in parts)
+    if plain and _reset(module, parts):
         return Backbone(module, untyped.head_hidden_size)
     # The classifier has a norm or a hidden layer of its own: all but its last layer belongs to the features.
-    names_of_layers = card.get("classifier") or ()
-    paths = (names_of_layers,) if isinstance(names_of_layers, str) else tuple(names_of_layers)
-    width: int = untyped.head_hidden_size
-    for path in paths:
+    layers = [layer for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)]
+    last = [layer for layer in layers if layer.out_features == untyped.num_classes]
+    for path in [path for path, layer in module.named_modules() if layer in last]:
         parent, _, leaf = path.rpartition(".")
-        layer = module.get_submodule(path)
-        width = getattr(layer, "in_features", width)
         setattr(module.get_submodule(parent), leaf, nn.Identity())
-    return Backbone(module, width, whole)
+    return Backbone(module, last[-1].in_features, whole)
+
+
+def _reset(module: nn.Module, parts: tuple[nn.Module, ...]) -> bool:
+    """Let timm take the classifier off; undone, and False, where it would take a norm or hidden layer with it."""
+    untyped: Any = module
+    children, classes = dict(module.named_children()), untyped.num_classes
+    auxiliary = [child for child in children.values() if getattr(child, "out_features", None) == classes]
+    removable = {id(tensor) for part in (*parts, *auxiliary) for tensor in part.parameters()}
+    before = {id(tensor) for tensor in module.parameters()}
+    untyped.reset_classifier(0)
+    if before - {id(tensor) for tensor in module.parameters()} <= removable:
+        return True
+    for name, child in children.items():
+        setattr(module, name, child)
+    untyped.num_classes = classes
+    return False
 
 
 def whole(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
