@@ -15,7 +15,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn as timms_vit
 from lt_models import ClassifierSpec, ModelConfigError, WeightsError, dinov2_models, dinov3_models
 from lt_models.names import parse_name
 from lt_models.weights.layouts import META_CONVNEXT, META_DINOV2, META_DINOV3_VIT, has_layout, to_timm
-from lt_models.weights.local import load_backbone_weights
+from lt_models.weights.local import load_weights
 
 DINOV2 = {
     # width, blocks, width inside the MLP, gated MLP, millions of parameters
@@ -199,7 +199,7 @@ def test_official_weights_give_what_timms_own_conversion_gives(name, tmp_path):
     torch.save(state, tmp_path / "official.pth")
     # DINOv2 at another size than its own: positions are resampled as well.
     ours, theirs = (build(name, image_size=(112, 224)).module.eval() for _ in range(2))
-    report = load_backbone_weights(ours, tmp_path / "official.pth", name)
+    report = load_weights(ours, tmp_path / "official.pth", model=name)
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
     theirs.load_state_dict(timms_own(name, state, theirs))
     images = torch.randn(2, 3, 112, 224, generator=torch.Generator().manual_seed(0))

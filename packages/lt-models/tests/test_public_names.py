@@ -11,6 +11,7 @@ import lt_models
 NAMES = [
     "Classifier",
     "ClassifierSpec",
+    "LoadReport",
     "LtModelsError",
     "ModelCard",
     "ModelConfigError",
@@ -24,10 +25,10 @@ NAMES = [
     "describe_models",
     "freeze",
     "list_models",
+    "load_weights",
     "model_input",
     "param_groups",
     "parse_name",
-    "preferred_memory_format",
     "set_train_mode",
 ]
 

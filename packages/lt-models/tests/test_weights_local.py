@@ -19,7 +19,7 @@ from torch import nn
 
 from lt_models import WeightsError
 from lt_models.dinov3_models import TINY
-from lt_models.weights.local import load_backbone_weights
+from lt_models.weights.local import load_weights
 from lt_models.weights.positions import resample_positions
 
 FILES = Path(__file__).parent / "transformers_files"
@@ -63,7 +63,7 @@ def test_weights_of_transformers_give_the_features_that_transformers_computes(na
     size = FEATURES[name]["size"]
     images = torch.arange(3 * size * size).reshape(1, 3, size, size).remainder(17) / 8 - 1
     module = BUILD[name]().eval()
-    report = load_backbone_weights(module, FILES / f"{name}.safetensors", "timm/x")
+    report = load_weights(module, FILES / f"{name}.safetensors", model="timm/x")
     assert report.layout.startswith("Hugging Face transformers")
     assert (report.missing, report.mismatched) == ((), ())
     assert all(key.startswith("head.") for key in report.unexpected)
@@ -101,7 +101,7 @@ def test_weights_of_torchvision_give_the_same_logits_in_timms_model(tmp_path, fa
     given, wanted = (module.eval() for module in small_torchvision(family))
     if family == "vit":
         nn.init.normal_(given.heads.head.weight)
-    report = load_backbone_weights(wanted, saved(given.state_dict(), tmp_path / "x.pth"), f"timm/{family}")
+    report = load_weights(wanted, saved(given.state_dict(), tmp_path / "x.pth"), model=f"timm/{family}")
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
     images = torch.randn(1, 3, 16, 16) if family == "vit" else torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def test_weights_of_torchvision_give_the_same_logits_in_timms_model(tmp_path, fa
 def test_weights_of_torchvision_go_into_torchvisions_own_model(tmp_path, family):
     given, wanted = small_torchvision(family)[0], small_torchvision(family)[0]
     path = saved(given.state_dict(), tmp_path / "x.pth")
-    report = load_backbone_weights(wanted, path, f"torchvision/{family}")
+    report = load_weights(wanted, path, model=f"torchvision/{family}")
     assert len(report.matched) == len(given.state_dict())
     assert report.layout == "the model's own"
 
@@ -140,7 +140,7 @@ def test_metas_original_convnext_gives_the_same_tensors_as_timms_own_conversion(
         state[key] = value[None, None, None] if ".grn." in key else value
     wanted.load_state_dict(checkpoint_filter_fn(dict(state), wanted))
     loaded = ConvNeXt(**STAGES, use_grn=True, ls_init_value=None)
-    report = load_backbone_weights(loaded, saved(state, tmp_path / "x.pth"), "timm/convnextv2")
+    report = load_weights(loaded, saved(state, tmp_path / "x.pth"), model="timm/convnextv2")
     assert report.layout.startswith("Meta's ConvNeXt")
     assert all(torch.equal(loaded.state_dict()[key], value) for key, value in wanted.state_dict().items())
 
@@ -150,7 +150,7 @@ def test_our_own_exported_files_are_read_by_their_backbone(tmp_path):
     state = {f"backbone.{key}": value for key, value in module.state_dict().items()}
     content = {"format": "lightly-train/model", "version": 1, "model": {**state, "head.weight": torch.zeros(3, 8)}}
     loaded = VisionTransformer(**VIT)
-    report = load_backbone_weights(loaded, saved(content, tmp_path / "exported_best.pt"), "timm/x")
+    report = load_weights(loaded, saved(content, tmp_path / "exported_best.pt"), model="timm/x")
     assert set(report.matched) == set(module.state_dict())
     assert report.unexpected == ()
     assert all(torch.equal(loaded.state_dict()[key], value) for key, value in module.state_dict().items())
@@ -160,7 +160,7 @@ def test_weights_of_another_precision_are_converted(tmp_path):
     module = random(VisionTransformer(**VIT))
     save_file({key: value.to(torch.bfloat16) for key, value in module.state_dict().items()}, tmp_path / "x.safetensors")
     loaded = VisionTransformer(**VIT)
-    load_backbone_weights(loaded, tmp_path / "x.safetensors", "timm/x")
+    load_weights(loaded, tmp_path / "x.safetensors", model="timm/x")
     assert loaded.pos_embed.dtype == torch.float32
     torch.testing.assert_close(loaded.pos_embed, module.pos_embed, rtol=1e-2, atol=0)
 
@@ -171,7 +171,7 @@ def test_what_did_not_match_is_reported_and_logged(tmp_path, caplog):
     state["norm.weight"] = torch.zeros(9)
     state["extra"] = torch.zeros(1)
     with caplog.at_level(logging.INFO, "lt_models"):
-        report = load_backbone_weights(VisionTransformer(**VIT), saved(state, tmp_path / "x.pth"), "timm/x")
+        report = load_weights(VisionTransformer(**VIT), saved(state, tmp_path / "x.pth"), model="timm/x")
     assert report.missing == ("norm.bias",)
     assert report.mismatched == ("norm.weight (file (9,), model (8,))",)
     assert report.unexpected == ("extra",)
@@ -185,7 +185,7 @@ def test_weights_of_another_architecture_are_an_error_that_names_tensors_and_lay
     module = random(VisionTransformer(**VIT))
     before = {key: value.clone() for key, value in module.state_dict().items()}
     with pytest.raises(WeightsError, match="another architecture than timm/test_vit") as caught:
-        load_backbone_weights(module, path, "timm/test_vit")
+        load_weights(module, path, model="timm/test_vit")
     for told in ("cls_token", "conv1.0.weight", "only 0 of its", "the model's own"):
         assert told in str(caught.value)
     assert caught.value.path == path
@@ -195,24 +195,24 @@ def test_weights_of_another_architecture_are_an_error_that_names_tensors_and_lay
 def test_a_model_of_another_width_is_an_error_that_names_the_shapes(tmp_path):
     path = saved(VisionTransformer(**{**VIT, "embed_dim": 16}).state_dict(), tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"cls_token \(file \(1, 1, 16\), model \(1, 1, 8\)\)"):
-        load_backbone_weights(VisionTransformer(**VIT), path, "timm/x")
+        load_weights(VisionTransformer(**VIT), path, model="timm/x")
 
 
 def test_a_file_for_exactly_half_of_the_tensors_is_taken(tmp_path):
     state = VisionTransformer(**VIT).state_dict()
     half = dict(list(state.items())[: len(state) // 2])
-    report = load_backbone_weights(VisionTransformer(**VIT), saved(half, tmp_path / "x.pth"), "timm/x")
+    report = load_weights(VisionTransformer(**VIT), saved(half, tmp_path / "x.pth"), model="timm/x")
     assert len(report.matched) == len(state) // 2
     half.popitem()
     with pytest.raises(WeightsError, match="another architecture"):
-        load_backbone_weights(VisionTransformer(**VIT), saved(half, tmp_path / "x.pth"), "timm/x")
+        load_weights(VisionTransformer(**VIT), saved(half, tmp_path / "x.pth"), model="timm/x")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
 def test_the_first_convolution_is_adapted_to_the_models_channels_as_timm_does(tmp_path, channels):
     given = random(VisionTransformer(**VIT))
     module = VisionTransformer(**VIT, in_chans=channels)
-    report = load_backbone_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), "timm/x")
+    report = load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="timm/x")
     assert (report.missing, report.mismatched) == ((), ())
     expected = adapt_input_conv(channels, given.patch_embed.proj.weight.detach())
     torch.testing.assert_close(module.patch_embed.proj.weight.detach(), expected)
@@ -220,7 +220,7 @@ def test_the_first_convolution_is_adapted_to_the_models_channels_as_timm_does(tm
 
 def test_other_convolutions_are_not_adapted(tmp_path):
     given, module = (ConvNeXt(**{**STAGES, "dims": dims}) for dims in ((4, 8, 8, 3), (4, 8, 8, 8)))
-    report = load_backbone_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), "timm/x")
+    report = load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="timm/x")
     assert any(name.startswith("stages.3.downsample.1.weight (file (3, 8, 2, 2)") for name in report.mismatched)
 
 
@@ -230,7 +230,7 @@ def test_positions_are_resampled_to_the_models_grid_as_timm_does(tmp_path, size,
     extra = {"reg_tokens": registers, "no_embed_class": True} if registers else {}
     given = random(VisionTransformer(**VIT, **extra))
     module = VisionTransformer(**{**VIT, "img_size": size}, **extra)
-    report = load_backbone_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), "timm/x")
+    report = load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="timm/x")
     assert report.mismatched == ()
     grid = (size[0] // 4, size[1] // 4)
     expected = resample_abs_pos_embed(given.pos_embed, grid, num_prefix_tokens=0 if registers else 1)
@@ -240,7 +240,7 @@ def test_positions_are_resampled_to_the_models_grid_as_timm_does(tmp_path, size,
 def test_torchvisions_positions_are_resampled_too(tmp_path):
     given = torchvision.models.VisionTransformer(32, 8, 1, 2, 8, 16)
     module = torchvision.models.VisionTransformer(64, 8, 1, 2, 8, 16)
-    report = load_backbone_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), "torchvision/x")
+    report = load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="torchvision/x")
     assert report.mismatched == ()
 
 
@@ -257,7 +257,7 @@ def test_a_map_of_ones_own_names_the_tensors(tmp_path, kind):
     by_function = lambda key: key.removeprefix("trunk/") if key.startswith("trunk/") else None  # noqa: E731
     key_map = by_function if kind == "function" else {key: by_function(key) for key in theirs}
     module = VisionTransformer(**VIT)
-    report = load_backbone_weights(module, path, "timm/x", key_map=key_map)
+    report = load_weights(module, path, model="timm/x", key_map=key_map)
     assert set(report.matched) == set(given.state_dict())
     assert all(torch.equal(module.state_dict()[key], value) for key, value in given.state_dict().items())
 
@@ -265,4 +265,4 @@ def test_a_map_of_ones_own_names_the_tensors(tmp_path, kind):
 def test_a_map_that_gives_one_name_twice_is_refused(tmp_path):
     path = saved({"a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="more than one key"):
-        load_backbone_weights(VisionTransformer(**VIT), path, "timm/x", key_map=lambda _: "norm.weight")
+        load_weights(VisionTransformer(**VIT), path, model="timm/x", key_map=lambda _: "norm.weight")

@@ -81,6 +81,8 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     training = collect(lambda: structure(settings, TrainConfig, ""))
     if plain is not None and plain.reuse_class_head and not is_model_file(str(plain.model)):
         problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
+    if plain is not None and training is not None:
+        problems.extend(_two_sources_of_weights(str(plain.model), training))
     if plain is not None and plain.classification_task == "multilabel":
         problems.append(Problem("classification_task", "this version trains multiclass models only"))
     if problems or plain is None or data is None or transforms is None or training is None:
@@ -103,6 +105,12 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
             **_plain_values(attrs.asdict(training)),
         },
     )
+
+
+def _two_sources_of_weights(model: str, training: TrainConfig) -> list[Problem]:
+    if training.model_args.backbone_weights is None or not is_model_file(model):
+        return []
+    return [Problem("model_args.backbone_weights", f"{model} brings its own weights; leave one of the two out")]
 
 
 def is_model_file(model: str) -> bool:

@@ -59,8 +59,9 @@ def train_image_classification(
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
         classification_task: `"multiclass"`, each image has one class.
-        model_args: `lr`, `weight_decay`, `lr_warmup_steps`, `gradient_clip_val`, `label_smoothing`, `head_dropout`,
-            `backbone_freeze`; see `lt_train.ModelArgs`.
+        model_args: `lr`, `weight_decay`, `lr_warmup_steps`, `gradient_clip_val`, `label_smoothing`, `layer_decay`,
+            `backbone_freeze`, `backbone_weights`, `backbone_args`, `pooling`, `head`, `head_dropout`, `drop_path_rate`;
+            see `lt_train.ModelArgs`.
         steps: Optimiser steps; auto depends on the size of the data set, and the log gives the reason.
         epochs: Passes over the training data, instead of `steps`.
         batch_size: Images of one forward pass over all devices and nodes.
@@ -109,11 +110,11 @@ def run(arguments: Arguments) -> TrainResult:
     from lt_data import TaskSpec, build_index, resolve_transforms
     from lt_data.torch import Augmentation
     from lt_train import RunFolder, TrainData, fit
-    from lt_train.run_log import console_log, first_process
+    from lt_train.run_log import console_log, first_process, kept_log
 
     folder = RunFolder(Path(arguments.out))
     folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
-    with console_log(Console(stderr=True, quiet=not first_process())):
+    with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
         start = load_start(arguments.model)
         index = build_index(arguments.data)
         preprocessing = model_preprocessing(arguments.model, start)
@@ -143,6 +144,7 @@ def run(arguments: Arguments) -> TrainResult:
         config=arguments.training,
         arguments=arguments.given,
         resume=arguments.resume_interrupted,
+        earlier=earlier,
     )
 
 
@@ -187,18 +189,27 @@ def build_classifier(
 
     from lt_models import ClassifierSpec, build_classifier
 
+    asked, before = arguments.training.model_args, start.spec if start else None
     spec = ClassifierSpec(
-        model=start.spec.model if start else arguments.model,
+        model=before.model if before else arguments.model,
         num_classes=len(index.classes),
         num_channels=train.num_channels,
         image_size=train.image_size,
-        head_dropout=arguments.training.model_args.head_dropout,
+        pooling=before.pooling if before and asked.pooling == "auto" else asked.pooling,
+        head=(before.head if before else "linear") if asked.head == "auto" else asked.head,
+        head_dropout=asked.head_dropout,
+        drop_path_rate=asked.drop_path_rate,
+        backbone_args=(before.backbone_args if before else {}) if asked.backbone_args is None else asked.backbone_args,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(arguments.training.seed)
         # A resumed run takes all weights from its checkpoint.
-        fetch = False if start is not None or arguments.resume_interrupted else None
-        classifier = build_classifier(spec, pretrained=fetch)
+        has_weights = start is not None or arguments.resume_interrupted
+        classifier = build_classifier(
+            spec,
+            pretrained=False if has_weights else None,
+            backbone_weights=None if has_weights else asked.backbone_weights,
+        )
     if start is not None and not arguments.resume_interrupted:
         from lightly_train.transfer import transfer
 

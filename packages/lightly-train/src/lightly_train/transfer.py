@@ -58,7 +58,16 @@ def _copy_rows(
     kept = [name for name in classes.names if name in rows]
     old = [rows[name] for name in kept]
     new = [classes.names.index(name) for name in kept]
-    rows_of_head = dict(classifier.head.named_parameters())
-    for name in ("weight", "bias"):
-        rows_of_head[name][new] = head[f"head.{name}"][old]
+    for name, parameter in classifier.head.named_parameters():
+        given = head.get(f"head.{name}")
+        if start.spec.head != classifier.spec.head or given is None or given.shape[1:] != parameter.shape[1:]:
+            raise ModelFileError(
+                f"reuse_class_head: the head of the model to start from ({start.spec.head}, pooling "
+                f"{start.spec.pooling}) differs from this run's ({classifier.spec.head}, pooling "
+                f"{classifier.spec.pooling})"
+            )
+        if name in classifier.class_rows:
+            parameter[new] = given[old].to(parameter)
+        else:
+            parameter.copy_(given)
     return kept

@@ -12,9 +12,10 @@ from .freezing import set_train_mode as set_train_mode
 from .listing import ModelCard as ModelCard
 from .listing import describe_models as describe_models
 from .listing import list_models as list_models
-from .memory import preferred_memory_format as preferred_memory_format
 from .names import ModelName as ModelName
 from .names import parse_name as parse_name
 from .parameters import param_groups as param_groups
 from .spec import ClassifierSpec as ClassifierSpec
 from .spec import ModelInput as ModelInput
+from .weights.local import LoadReport as LoadReport
+from .weights.local import load_weights as load_weights

@@ -12,9 +12,11 @@ from torch import nn
 
 from lt_models import catalog
 from lt_models.backbone import Features
-from lt_models.heads import HEADS
+from lt_models.heads import CLASS_ROWS, HEADS
+from lt_models.memory import preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
+from lt_models.weights.local import load_weights
 
 
 class Classifier(nn.Module):
@@ -23,6 +25,7 @@ class Classifier(nn.Module):
     Attributes:
         spec: What it was built from; its model name is the canonical one.
         backbone: timm's or torchvision's module without its classifier.
+        memory_format: How weights and images lie in memory; images of another format are converted.
         dropout: Between features and head.
         head: Features to logits.
     """
@@ -37,14 +40,21 @@ class Classifier(nn.Module):
         self.head = HEADS[spec.head](num_features, spec.num_classes, spec.head_dropout)
         self.num_features = num_features
         self._features = features
+        self.memory_format = preferred_memory_format(backbone)
+        self.to(memory_format=self.memory_format)
+
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        """Names of the head's parameters of which each class has a row; all others are shared by the classes."""
+        return CLASS_ROWS[self.spec.head]
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features, float of shape (N, F), of normalised images of shape (N, C, H, W)."""
-        return self._features(self.backbone, images)
+        return self._features(self.backbone, images.contiguous(memory_format=self.memory_format))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float of shape (N, classes), of normalised images of shape (N, C, H, W)."""
-        logits: torch.Tensor = self.head(self.dropout(self._features(self.backbone, images)))
+        logits: torch.Tensor = self.head(self.dropout(self.features(images)))
         return logits
 
 
@@ -120,9 +130,7 @@ def build_classifier(
     built = catalog.source(name.package).build(name, spec, pretrained=wanted)
     backbone = pooled(built, spec.pooling, spec.model)
     if backbone_weights is not None:
-        from lt_models.weights.local import load_backbone_weights
-
-        load_backbone_weights(backbone.module, backbone_weights, f"{name.package}/{name.model}")
+        load_weights(backbone.module, backbone_weights, model=f"{name.package}/{name.model}")
     return Classifier(
         attrs.evolve(spec, model=str(name)), backbone.module, backbone.num_features, backbone.features or pre_logits
     )

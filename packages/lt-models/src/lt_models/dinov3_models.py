@@ -13,7 +13,7 @@ from timm.layers import LayerNorm  # type: ignore[attr-defined]  # not re-export
 from timm.models.eva import Eva
 
 from lt_models.backbone import Backbone
-from lt_models.dinov2_models import create, divides, spec_arguments
+from lt_models.dinov2_models import INPUT, create, divides, spec_arguments
 from lt_models.errors import ModelConfigError
 from lt_models.image_sizes import Size, require_fit
 from lt_models.names import ModelName
@@ -101,13 +101,6 @@ MODELS = {
     "convnext-large": _convnext("large", "61fa432d"),
 }
 
-INPUT = ModelInput(
-    image_size=(224, 224),
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    interpolation="bicubic",
-    resize_scale=256 / 224,
-)
 SATELLITE_INPUT = attrs.evolve(INPUT, mean=(0.430, 0.411, 0.296), std=(0.213, 0.156, 0.143))
 
 

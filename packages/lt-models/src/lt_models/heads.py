@@ -57,6 +57,14 @@ HEADS: Mapping[str, Callable[[int, int, float], nn.Module]] = {"linear": linear,
 """By name: from the number of features, the number of classes and the dropout to a new head."""
 
 
+CLASS_ROWS: Mapping[str, tuple[str, ...]] = {
+    "linear": ("weight", "bias"),
+    "mlp": ("3.weight", "3.bias"),
+    "cosine": ("weight",),
+}
+"""By name: parameters of which each class has a row; all others are shared."""
+
+
 def _started(layer: nn.Linear) -> nn.Linear:
     nn.init.normal_(layer.weight, std=HEAD_INIT_STD)
     nn.init.zeros_(layer.bias)

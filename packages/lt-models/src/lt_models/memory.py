@@ -1,4 +1,4 @@
-"""How a classifier's tensors lie best in memory."""
+"""How a backbone's tensors lie best in memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ CONVOLUTIONAL_SHARE = 0.25
 few convolutions as stem are below."""
 
 
-def preferred_memory_format(classifier: nn.Module) -> torch.memory_format:
-    """`torch.channels_last` for convolutional networks, whose kernels are faster so, else `torch.contiguous_format`.
-
-    Use it for both the model and its images: `classifier.to(memory_format=…)`, `images.to(memory_format=…)`.
-    """
-    weighty = [module for module in classifier.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+def preferred_memory_format(module: nn.Module) -> torch.memory_format:
+    """`torch.channels_last` for convolutional networks, whose kernels are faster so, else `torch.contiguous_format`."""
+    weighty = [module for module in module.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     convolutions = sum(isinstance(module, nn.Conv2d) and not _cuts_patches(module) for module in weighty)
     return torch.channels_last if convolutions >= CONVOLUTIONAL_SHARE * len(weighty) else torch.contiguous_format
 

@@ -11,6 +11,16 @@ from lt_models.errors import ModelConfigError
 POOLINGS = ("auto", "cls", "avg", "cls+avg")
 HEADS = ("linear", "mlp", "cosine")
 
+OF_THE_BUILDER = frozenset(
+    {
+        *("cache_dir", "checkpoint_path", "features_only", "in_chans", "no_jit", "num_classes", "out_indices"),
+        *("pretrained", "pretrained_backbone", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict"),
+        *("drop_path_rate", "drop_rate", "scriptable", "exportable", "weights", "weights_backbone", "progress"),
+    }
+)
+"""Arguments of timm's and torchvision's builders that are not the backbone's own. Those that name files stay out of
+reach of exported models, which may come from anywhere."""
+
 
 @attrs.frozen(kw_only=True)
 class ModelInput:
@@ -74,5 +84,24 @@ class ClassifierSpec:
             f"head must be one of {', '.join(HEADS)}, got {self.head!r}": self.head in HEADS,
         }
         wrong = [message for message, right in checks.items() if not right]
+        wrong += [f"backbone_args: {problem}" for problem in _unfit(self.backbone_args)]
         if wrong:
             raise ModelConfigError("; ".join(wrong))
+
+
+def _unfit(arguments: dict[str, Any]) -> list[str]:
+    """What is wrong with arguments for a backbone's constructor."""
+    taken = sorted(OF_THE_BUILDER.intersection(arguments))
+    odd = sorted(name for name, value in arguments.items() if not _is_plain(value))
+    return [
+        *(f"{name} is not the backbone's own" for name in taken),
+        *(f"{name} must be made of numbers, texts, lists and dicts" for name in odd),
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(part) for part in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(part) for key, part in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))

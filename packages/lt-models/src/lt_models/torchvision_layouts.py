@@ -6,11 +6,13 @@ import re
 
 import torch
 
+from lt_models.weights.layouts import TORCHVISION_DENSENET, to_timm
+
 
 def published_layout(model: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A published state by the names of the module without auxiliary heads."""
     if model.startswith("densenet"):
-        return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): value for key, value in state.items()}
+        return to_timm(TORCHVISION_DENSENET, state)  # timm and torchvision name DenseNets alike
     if model in ("googlenet", "inception_v3"):
         return {key: value for key, value in state.items() if not re.match(r"aux\d|AuxLogits\.", key)}
     return state

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torchvision.models import VisionTransformer
 
+from lt_models.weights.positions import resample_positions
+
 
 def class_token(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Class token after the final norm, float of shape (N, F), as the model's own classifier sees it."""
@@ -39,11 +41,7 @@ def resize_positions(module: VisionTransformer, size: tuple[int, int]) -> None:
     """Interpolate the position embeddings, a square grid and the class token's, for images of another size."""
     grid = (size[0] // module.patch_size, size[1] // module.patch_size)
     old = module.encoder.pos_embedding
-    side = round((old.shape[1] - 1) ** 0.5)
-    if grid == (side, side):
-        return
-    places = old[:, 1:].detach().reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resized = nn.functional.interpolate(places, size=grid, mode="bicubic", antialias=True, align_corners=False)
-    module.encoder.pos_embedding = nn.Parameter(
-        torch.cat([old[:, :1].detach(), resized.flatten(2).transpose(1, 2)], dim=1)
-    )
+    if old.shape[1] != 1 + grid[0] * grid[1] or grid[0] != grid[1]:
+        resized = resample_positions(old.detach(), grid, prefix=1)
+        assert resized is not None
+        module.encoder.pos_embedding = nn.Parameter(resized)

@@ -38,6 +38,7 @@ class Plan:
         weight_decay: Of matrices.
         warmup_steps: Steps of linear warm-up.
         clip_norm: Largest norm of the gradient, 0 for no limit.
+        layer_decay: Factor of the learning rate from a block to the one before it, 1 for none.
         log_every: Steps between training values.
         val_every: Steps between validations.
         save_every: Steps between checkpoints.
@@ -51,6 +52,7 @@ class Plan:
     weight_decay: float
     warmup_steps: int
     clip_norm: float
+    layer_decay: float
     log_every: int
     val_every: int
     save_every: int
@@ -95,6 +97,7 @@ def make_plan(config: TrainConfig, *, num_samples: int, world_size: int) -> tupl
             weight_decay=_weight_decay(config, reasons),
             warmup_steps=_warmup(config, steps, reasons),
             clip_norm=_clip_norm(config, reasons),
+            layer_decay=1.0 if model.layer_decay is None else model.layer_decay,
             log_every=_log_every(config, steps, reasons),
             val_every=val_every,
             save_every=_save_every(config, val_every, reasons),
@@ -116,8 +119,8 @@ def _steps(config: TrainConfig, steps_per_epoch: float, reasons: dict[str, str])
 def _weight_decay(config: TrainConfig, reasons: dict[str, str]) -> float:
     if config.model_args.weight_decay != "auto":
         return config.model_args.weight_decay
-    frozen = config.model_args.backbone_freeze
-    reasons["model_args.weight_decay"] = "the backbone is frozen" if frozen else "the whole model is trained"
+    frozen = config.model_args.backbone_freeze is True
+    reasons["model_args.weight_decay"] = "the backbone is frozen" if frozen else "more than the head is trained"
     return 0.0 if frozen else AUTO_WEIGHT_DECAY
 
 
@@ -125,7 +128,7 @@ def _warmup(config: TrainConfig, steps: int, reasons: dict[str, str]) -> int:
     """Never more than a tenth of the run, also when set: a short run would otherwise only warm up."""
     wanted = config.model_args.lr_warmup_steps
     if wanted == "auto":
-        frozen = config.model_args.backbone_freeze
+        frozen = config.model_args.backbone_freeze is True
         reasons["model_args.lr_warmup_steps"] = (
             "the backbone is frozen" if frozen else f"{AUTO_WARMUP_STEPS}, a tenth of the run at most"
         )
@@ -138,8 +141,8 @@ def _warmup(config: TrainConfig, steps: int, reasons: dict[str, str]) -> int:
 def _clip_norm(config: TrainConfig, reasons: dict[str, str]) -> float:
     if config.model_args.gradient_clip_val != "auto":
         return config.model_args.gradient_clip_val
-    frozen = config.model_args.backbone_freeze
-    reasons["model_args.gradient_clip_val"] = "the backbone is frozen" if frozen else "the whole model is trained"
+    frozen = config.model_args.backbone_freeze is True
+    reasons["model_args.gradient_clip_val"] = "the backbone is frozen" if frozen else "more than the head is trained"
     return 0.0 if frozen else AUTO_CLIP_NORM
 
 

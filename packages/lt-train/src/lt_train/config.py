@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -13,24 +13,41 @@ Auto = Literal["auto"]
 
 @attrs.frozen(kw_only=True)
 class ModelArgs:
-    """Optimisation of the model.
+    """How the model is built, and how it is optimised.
 
     Attributes:
-        backbone_freeze: Train the head only.
+        backbone_freeze: True trains the head only; a number N the last N blocks too, `"norms"` the normalisation layers
+            too.
+        backbone_weights: File with weights of the backbone, in place of the published ones; see
+            `lt_models.load_weights` for the layouts it may have.
+        backbone_args: Further arguments of the backbone's constructor; None for none, or those of the exported model
+            that training starts from.
+        pooling: How the backbone's output becomes one vector; auto: the model's own way, or that of the exported model
+            that training starts from.
+        head: auto: linear, or that of the exported model that training starts from.
         head_dropout: Share of features zeroed before the head in training.
+        drop_path_rate: Stochastic depth of the last block in training, less before.
         lr: Peak learning rate at batch size 16, scaled with the square root of batch size / 16.
         weight_decay: AdamW's decoupled weight decay, not on norms and biases; auto: 1e-4, 0 when frozen.
         lr_warmup_steps: Steps of linear warm-up; auto: 500, a tenth of the run at most, 0 when frozen.
         gradient_clip_val: Largest norm of the gradient, 0 for no limit; auto: 3, off when frozen.
+        layer_decay: Factor of the learning rate from each block to the one before it, from the head, at 1, to the stem;
+            None treats all alike.
         label_smoothing: Share of the target spread over all classes, in training only.
     """
 
-    backbone_freeze: bool = False
+    backbone_freeze: bool | int | Literal["norms"] = attrs.field(default=False, validator=at_least(0))
+    backbone_weights: str | None = None
+    backbone_args: dict[str, Any] | None = None
+    pooling: Literal["auto", "cls", "avg", "cls+avg"] = "auto"
+    head: Literal["auto", "linear", "mlp", "cosine"] = "auto"
     head_dropout: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
+    drop_path_rate: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
     lr: float = attrs.field(default=3e-4, validator=above(0.0))
     weight_decay: float | Auto = attrs.field(default="auto", validator=at_least(0.0))
     lr_warmup_steps: int | Auto = attrs.field(default="auto", validator=at_least(0))
     gradient_clip_val: float | Auto = attrs.field(default="auto", validator=at_least(0.0))
+    layer_decay: float | None = attrs.field(default=None, validator=attrs.validators.optional(between(0.01, 1.0)))
     label_smoothing: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
 
 

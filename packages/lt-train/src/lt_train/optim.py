@@ -14,7 +14,8 @@ from lt_train.auto import Plan
 
 def make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
     """AdamW without weight decay on norms and biases; fused where the device has it."""
-    groups = param_groups(model, weight_decay=plan.weight_decay)
+    layer_decay = plan.layer_decay if plan.layer_decay < 1.0 else None
+    groups = param_groups(model, weight_decay=plan.weight_decay, layer_decay=layer_decay)
     on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
     return AdamW(groups, lr=plan.lr, fused=True if on_gpu and torch.cuda.is_available() else None)
 
@@ -28,6 +29,6 @@ def lr_at(step: int, plan: Plan) -> float:
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Give every parameter group the same learning rate."""
+    """Give every parameter group its share of the learning rate: all of it, or less with layer decay."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)

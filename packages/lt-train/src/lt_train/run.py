@@ -29,7 +29,7 @@ from lt_data.torch import (
     eval_loader,
     train_loader,
 )
-from lt_models import Classifier
+from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
@@ -108,6 +108,13 @@ def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) 
     return loading
 
 
+def frozen_part(asked: bool | int | str) -> str | int | None:
+    """`model_args.backbone_freeze` as `lt_models.freeze` has it."""
+    if isinstance(asked, bool):
+        return "backbone" if asked else None
+    return asked
+
+
 class Run:
     """One run's parts, wired; `train` is the loop."""
 
@@ -134,8 +141,7 @@ class Run:
             "world_size": fabric.world_size,
         }
         self.classifier = classifier
-        if config.model_args.backbone_freeze:
-            classifier.backbone.requires_grad_(False)
+        freeze(classifier, frozen_part(config.model_args.backbone_freeze))
         classifier.to(fabric.device)
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
@@ -203,9 +209,7 @@ class Run:
 
     def step(self, state: TrainState, batches: Iterator[TrainBatch]) -> torch.Tensor:
         """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
-        self.model.train()
-        if self.config.model_args.backbone_freeze:
-            self.classifier.backbone.eval()
+        set_train_mode(self.model)
         set_lr(self.optimizer, lr_at(state.step, self.plan))
         for part in range(self.plan.accumulation):
             batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))

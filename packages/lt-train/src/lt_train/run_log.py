@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,14 +44,41 @@ def console_log(console: Console) -> Iterator[None]:
         yield
 
 
+class KeepingHandler(logging.Handler):
+    """Keeps records for a log that does not exist yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.records.append(record)
+
+
 @contextmanager
-def file_log(path: Path) -> Iterator[None]:
-    """Append all lines of our packages to `path`, with time and level, and what ended the run early."""
+def kept_log() -> Iterator[list[logging.LogRecord]]:
+    """Keep the lines of our packages from before a run has a folder; `file_log` takes them."""
+    handler = KeepingHandler()
+    with _attached(handler):
+        yield handler.records
+
+
+@contextmanager
+def file_log(path: Path, earlier: Sequence[logging.LogRecord] = ()) -> Iterator[None]:
+    """Append all lines of our packages to `path`, with time and level, and what ended the run early.
+
+    Args:
+        path: The file.
+        earlier: Lines from before; they come first.
+    """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     details.propagate = False
     details.setLevel(logging.DEBUG)
     details.addHandler(handler)
+    for record in earlier:
+        handler.handle(record)
     try:
         with _attached(handler):
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,6 +44,7 @@ def fit(
     config: TrainConfig,
     arguments: Mapping[str, Any] | None = None,
     resume: bool = False,
+    earlier: Sequence[logging.LogRecord] = (),
 ) -> TrainResult:
     """Train a classifier.
 
@@ -56,6 +57,7 @@ def fit(
         arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones. None takes
             `config`.
         resume: Go on from the checkpoint in `out`.
+        earlier: Log records from before, such as which weights were loaded, for `train.log`.
 
     Raises:
         TrainConfigError: `watch_metric` names no metric, the batch does not divide over the devices, or the model
@@ -80,7 +82,7 @@ def fit(
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:
             stack.enter_context(console_log(console))
-            stack.enter_context(file_log(out.log))
+            stack.enter_context(file_log(out.log, earlier))
         log_arguments(fabric, arguments, plan, reasons, data, task)
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments, cache)

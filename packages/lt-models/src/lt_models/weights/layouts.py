@@ -180,6 +180,12 @@ TORCHVISION_CONVNEXT = Layout(
     ),
 )
 
+TORCHVISION_DENSENET = Layout(
+    name="torchvision's DenseNet as first published",
+    marks=(r"\.denselayer1\.norm\.1\.",),
+    renames=((r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2"),),
+)
+
 TRANSFORMERS_VIT = Layout(
     name="Hugging Face transformers' ViT or DINOv2",
     marks=(r"embeddings\.patch_embeddings\.projection\.weight$", r"encoder\.layer\.0\.attention\.attention\.query\."),
@@ -283,6 +289,7 @@ LAYOUTS = (
     META_CONVNEXT,
     TORCHVISION_VIT,
     TORCHVISION_CONVNEXT,
+    TORCHVISION_DENSENET,
     TRANSFORMERS_VIT,
     TRANSFORMERS_DINOV3_VIT,
     TRANSFORMERS_CONVNEXT,

@@ -54,18 +54,19 @@ class LoadReport:
     mismatched: tuple[str, ...]
 
 
-def load_backbone_weights(
-    backbone: nn.Module, path: str | os.PathLike[str], model: str, *, key_map: KeyMap | None = None
+def load_weights(
+    backbone: nn.Module, path: str | os.PathLike[str], *, model: str = "the backbone", key_map: KeyMap | None = None
 ) -> LoadReport:
     """Load a local file into a backbone, whoever named its keys: Meta, timm, torchvision, transformers or we.
 
     The first convolution is adapted to the backbone's channels, position embeddings to its image size.
 
     Args:
-        backbone: Filled in place; unchanged when this raises.
-        path: A file that `read_state` reads.
-        model: Its full name, for messages.
-        key_map: For files of other layouts, the backbone's name for each key of the file.
+        backbone: `classifier.backbone`, or any other module; filled in place, unchanged when this raises.
+        path: A `.pt`, `.pth`, `.ckpt`, `.bin` or `.safetensors` file of tensors by name. Nothing in it is executed.
+        model: The backbone's full name, for messages.
+        key_map: For files of other layouts: the backbone's name for each key of the file, as a function or a mapping;
+            None, or no entry, leaves a tensor out.
 
     Returns:
         What matched and what did not; it is logged too.
@@ -107,7 +108,7 @@ def load_published(backbone: nn.Module, path: Path, model: str) -> None:
     Raises:
         WeightsError: Something in the backbone would stay random.
     """
-    report = load_backbone_weights(backbone, path, model)
+    report = load_weights(backbone, path, model=model)
     absent = [*report.missing, *report.mismatched]
     if absent:
         raise WeightsError(f"{path}: is not the published file of {model}; it lacks {_some(absent)}", path=path)
