@@ -169,6 +169,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/scan.py")
     session.run("python", "-W", "ignore", "tools/bench/load.py")
     session.run("python", "tools/bench/workers.py")
+    install(session, "packages/lt-models")
+    session.run("python", "tools/bench/models.py")
 
 
 @nox.session(venv_backend="none")

@@ -185,7 +185,9 @@ def test_training_goes_on_from_an_exported_model(run, trained, tmp_path):
         assert lightly_train.load_model(result.exported_last, device="cpu").task.preprocessing.image_size == (32, 32)
 
 
-def test_head_rows_follow_the_names_of_the_classes(run, data, trained, tmp_path):
+@pytest.mark.parametrize("head", ["linear", "mlp", "cosine"])
+def test_head_rows_follow_the_names_of_the_classes(run, data, tmp_path, head):
+    trained = run(tmp_path / "first", steps=20, model_args={"lr": 3e-3, "head": head})
     renamed = {**data, "classes": {0: "blue", 1: "red", 2: "green"}}
     frozen = {"lr": 1e-30, "backbone_freeze": True}
     result = run(
@@ -202,6 +204,30 @@ def test_head_rows_follow_the_names_of_the_classes(run, data, trained, tmp_path)
         before, after = old.predict(path), new.predict(path)
         assert old.classes[int(before["labels"])] == new.classes[int(after["labels"])]
         torch.testing.assert_close(before["scores"], after["scores"])
+
+
+def test_a_head_of_another_kind_cannot_be_kept(run, trained, tmp_path):
+    with pytest.raises(ModelFileError, match=r"reuse_class_head.*linear.*cosine"):
+        run(tmp_path / "a", model=trained.exported_best, reuse_class_head=True, model_args={"head": "cosine"})
+
+
+def test_a_model_goes_on_with_the_head_and_pooling_that_it_was_built_with(run, tmp_path):
+    built = {"head": "mlp", "pooling": "avg", "backbone_args": {"mlp_ratio": 2.0}}
+    first = run(tmp_path / "a", model="timm/test_vit-notpretrained", steps=1, model_args=built)
+    second = run(tmp_path / "b", model=first.exported_last, steps=1)
+    spec = lightly_train.load_model(second.exported_last, device="cpu").classifier.spec
+    assert (spec.head, spec.pooling, spec.backbone_args) == ("mlp", "avg", {"mlp_ratio": 2.0})
+
+
+def test_only_one_of_two_sources_of_weights_is_taken(run, trained, tmp_path):
+    with pytest.raises(ConfigError, match=r"model_args\.backbone_weights.*leave one of the two out"):
+        run(tmp_path / "a", model=trained.exported_best, model_args={"backbone_weights": "weights.pth"})
+
+
+def test_weights_of_the_backbone_that_are_not_there_are_told_before_anything_is_written(run, tmp_path):
+    with pytest.raises(WeightsError, match="no such file"):
+        run(tmp_path / "a", model_args={"backbone_weights": str(tmp_path / "weights.pth")})
+    assert not (tmp_path / "a").exists()
 
 
 def test_without_asking_the_head_is_new(run, trained, tmp_path):

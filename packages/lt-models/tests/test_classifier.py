@@ -197,6 +197,37 @@ def test_impossible_numbers_of_classes_are_refused():
         build("timm/test_resnet-notpretrained", num_classes=0)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"checkpoint_path": "weights.pth"},
+        {"pretrained_cfg_overlay": {"file": "x"}},
+        {"pretrained": True},
+        {"act": set()},
+    ],
+    ids=str,
+)
+def test_arguments_of_the_backbone_cannot_name_files_or_hold_objects(arguments):
+    with pytest.raises(ModelConfigError, match=f"backbone_args: {next(iter(arguments))}"):
+        build("timm/test_resnet-notpretrained", backbone_args=arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "channels_last"),
+    [("timm/test_resnet", True), ("timm/test_convnext", True), ("timm/test_vit", False), ("torchvision/swin_t", False)],
+)
+def test_convolutional_networks_lie_channels_last_and_take_images_of_any_memory_format(model, channels_last):
+    classifier = build(f"{model}-notpretrained").eval()
+    convolutions = [p for p in classifier.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
+    formats = {p.is_contiguous(memory_format=torch.channels_last) for p in convolutions}
+    assert formats <= {channels_last}
+    assert (classifier.memory_format == torch.channels_last) == channels_last
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        given = classifier(images)
+        torch.testing.assert_close(classifier(images.contiguous(memory_format=torch.channels_last)), given)
+
+
 def test_norms_biases_and_position_embeddings_are_not_decayed():
     classifier = build("timm/test_vit-notpretrained")
     decayed, spared = param_groups(classifier, weight_decay=0.1)

@@ -265,6 +265,39 @@ def test_only_the_head_learns_when_the_backbone_is_frozen(job):
     assert changed == {"head.weight", "head.bias"}
 
 
+@pytest.mark.parametrize("asked", [1, "norms"])
+def test_a_part_of_the_backbone_learns_when_the_rest_is_frozen(job, asked):
+    # Weight decay and statistics of norms would change frozen parts too, if they were not left alone.
+    job.run(steps=1, model_args=ModelArgs(backbone_freeze=asked, weight_decay=0.1))
+    before = weights_of(job.out)
+    job.run(steps=3, model_args=ModelArgs(backbone_freeze=asked, weight_decay=0.1))
+    after = weights_of(job.out)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    inside = {name for name in changed if name.startswith("backbone.")}
+    assert {"head.weight", "head.bias"} == changed - inside
+    if asked == "norms":
+        assert inside
+        assert all(before[name].ndim <= 1 for name in inside)
+    else:
+        assert {name.split(".")[1] for name in inside} == {"layer4"}
+
+
+def test_layer_decay_slows_early_layers(job, tmp_path):
+    slow, even = RunFolder(tmp_path / "slow"), RunFolder(tmp_path / "even")
+    start = attrs.evolve(job, out=RunFolder(tmp_path / "start"))
+    start.run(steps=1, model_args=ModelArgs(lr=1e-30))
+    for out, decay in ((slow, 0.2), (even, None)):
+        job.run(steps=1, out=out, model_args=ModelArgs(lr=1e-3, layer_decay=decay))
+    moved = {
+        out.root.name: {
+            name: (tensor - weights_of(start.out)[name]).abs().max() for name, tensor in weights_of(out).items()
+        }
+        for out in (slow, even)
+    }
+    assert moved["slow"]["backbone.conv1.0.weight"] < 0.1 * moved["even"]["backbone.conv1.0.weight"]
+    torch.testing.assert_close(moved["slow"]["head.weight"], moved["even"]["head.weight"], rtol=0.2, atol=0)
+
+
 def test_loggers_and_exports_can_be_turned_off(job):
     result = job.run(
         logger_args=LoggerArgs(tensorboard=None, jsonl=None),

@@ -13,7 +13,7 @@ from torch import nn
 from lt_models import catalog
 from lt_models.backbone import Features
 from lt_models.heads import CLASS_ROWS, HEADS
-from lt_models.memory import preferred_memory_format
+from lt_models.memory import lay_channels_last, preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
 from lt_models.weights.local import load_weights
@@ -41,7 +41,8 @@ class Classifier(nn.Module):
         self.num_features = num_features
         self._features = features
         self.memory_format = preferred_memory_format(backbone)
-        self.to(memory_format=self.memory_format)
+        if self.memory_format == torch.channels_last:
+            lay_channels_last(backbone)
 
     @property
     def class_rows(self) -> tuple[str, ...]:
