@@ -70,7 +70,7 @@ def input_of(image: np.ndarray) -> torch.Tensor:
         image_size=card.image_size,
         mean=card.mean,
         std=card.std,
-        interpolation="bicubic",
+        interpolation=card.interpolation,
         resize_scale=card.resize_scale,
     )
     return torch.from_numpy(preprocess(image, spec))[None]

@@ -12,7 +12,14 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 PAGES = {
     "README.md": ["README.md"],
-    "documentation": ["docs/quickstart.md", "docs/data.md", "docs/training.md", "docs/models.md", "docs/predict.md", "docs/edge.md"],
+    "documentation": [
+        "docs/quickstart.md",
+        "docs/data.md",
+        "docs/training.md",
+        "docs/models.md",
+        "docs/predict.md",
+        "docs/edge.md",
+    ],
     "lt-data": ["packages/lt-data/README.md"],
     "lt-models": ["packages/lt-models/README.md"],
     "lt-train": ["packages/lt-train/README.md"],

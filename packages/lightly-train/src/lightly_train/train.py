@@ -176,8 +176,9 @@ def model_preprocessing(model: str, start: ExportedModel | None) -> Preprocessin
         image_size=card.image_size,
         mean=card.mean,
         std=card.std,
-        interpolation="bicubic" if card.interpolation == "bicubic" else "bilinear",
+        interpolation=card.interpolation,
         resize_scale=max(1.0, card.resize_scale),
+        resize_mode=card.resize_mode,
     )
 
 

@@ -25,6 +25,7 @@ class Classifier(nn.Module):
     Attributes:
         spec: What it was built from; its model name is the canonical one.
         backbone: timm's or torchvision's module without its classifier.
+        fixed: Names of the backbone's parameters that never learn, as its library has it.
         memory_format: How weights and images lie in memory; images of another format are converted.
         dropout: Between features and head.
         head: Features to logits.
@@ -40,6 +41,7 @@ class Classifier(nn.Module):
         self.head = HEADS[spec.head](num_features, spec.num_classes, spec.head_dropout)
         self.num_features = num_features
         self._features = features
+        self.fixed = frozenset(name for name, parameter in backbone.named_parameters() if not parameter.requires_grad)
         self.memory_format = preferred_memory_format(backbone)
         if self.memory_format == torch.channels_last:
             lay_channels_last(backbone)

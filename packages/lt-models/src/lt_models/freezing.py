@@ -25,7 +25,7 @@ def freeze(classifier: Classifier, what: str | int | None) -> list[str]:
     Raises:
         ModelConfigError: `what` is none of these, or the backbone has fewer blocks.
     """
-    kept = _kept(classifier.backbone, what)
+    kept = _kept(classifier.backbone, what) - classifier.fixed
     for name, parameter in classifier.backbone.named_parameters():
         parameter.requires_grad_(name in kept)
     classifier.head.requires_grad_(True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -32,13 +32,16 @@ class ModelInput:
         std: Divides each channel afterwards.
         interpolation: Filter of the resize, `"bilinear"` or `"bicubic"`.
         resize_scale: Shorter side before the centre crop, divided by `image_size`: 1 / the crop's share.
+        resize_mode: `"crop"`, the centre; `"squash"`, the whole image with another aspect ratio; or `"letterbox"`, the
+            whole image inside a border.
     """
 
     image_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    interpolation: str
+    interpolation: Literal["bilinear", "bicubic"]
     resize_scale: float
+    resize_mode: Literal["crop", "squash", "letterbox"] = "crop"
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -18,7 +18,8 @@ from lt_models.weights.fetch import fetch
 from lt_models.weights.published import Published, published_timm, timm_overlay
 from lt_models.weights.reading import read_state
 
-INTERPOLATIONS = {"bilinear": "bilinear", "bicubic": "bicubic"}
+RESIZE_MODES: dict[str, Literal["crop", "squash", "letterbox"]] = {"squash": "squash", "border": "letterbox"}
+"""Ours by timm's `crop_mode`; all others crop the centre."""
 
 DEFAULT_CARD: dict[str, Any] = {
     "input_size": (3, 224, 224),
@@ -52,8 +53,9 @@ def model_input(model: str) -> ModelInput:
         image_size=(height, width),
         mean=tuple(card["mean"]),
         std=tuple(card["std"]),
-        interpolation=INTERPOLATIONS.get(card["interpolation"], "bicubic"),
+        interpolation="bilinear" if card["interpolation"] == "bilinear" else "bicubic",
         resize_scale=1 / (card.get("test_crop_pct") or card["crop_pct"]),
+        resize_mode=RESIZE_MODES.get(card.get("crop_mode", ""), "crop"),
     )
 
 

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from lt_models import build_classifier, describe_models
+from lt_models import build_classifier, describe_models, freeze, model_input, param_groups
 from lt_models.spec import ClassifierSpec
 
 CLASSES = 1000
@@ -124,3 +124,28 @@ def test_features_of_squeezenet_are_the_mean_of_what_its_last_convolution_sees()
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         torch.testing.assert_close(ours.features(images), theirs.features(images).mean(dim=(2, 3)))
+
+
+ALL = [f"timm/{model}" for model in TIMM.values()] + [f"torchvision/{model}" for model in TORCHVISION.values()]
+NOT_ON_META = ("torchvision/regnet",)
+"""Torchvision computes their widths with tensors."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_layers_are_in_order_so_that_early_ones_learn_slower_and_freeze_first(name):
+    size = model_input(name).image_size
+    with torch.device("cpu" if name.startswith(NOT_ON_META) else "meta"):
+        spec = ClassifierSpec(model=f"{name}-notpretrained", num_classes=3, image_size=size)
+        classifier = build_classifier(spec)
+    groups = param_groups(classifier, weight_decay=0.1, layer_decay=0.5)
+    scale = {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
+    freeze(classifier, None)
+    assert sorted(scale) == sorted(id(parameter) for parameter in classifier.parameters() if parameter.requires_grad)
+    assert len(scale) == sum(len(group["params"]) for group in groups)
+    first_convolution = next(layer for layer in classifier.modules() if isinstance(layer, (nn.Conv2d, nn.Linear)))
+    assert scale[id(first_convolution.weight)] == min(scale.values())
+    assert min(scale.values()) <= 0.5**3
+    assert all(scale[id(parameter)] == 1.0 for parameter in classifier.head.parameters())
+    learning = set(freeze(classifier, 1))
+    last = {name for name, parameter in classifier.named_parameters() if scale.get(id(parameter)) == 0.5}
+    assert learning == last | {f"head.{name}" for name, _ in classifier.head.named_parameters()}
