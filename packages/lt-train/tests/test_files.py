@@ -12,7 +12,7 @@ from lt_data import Classes, Preprocessing, TaskSpec
 from lt_models import ClassifierSpec, build_classifier
 from lt_train import ExportedModel, ModelFileError, ResumeError, RunFolder, RunFolderError, load_exported, save_exported
 from lt_train.loggers.jsonl import JsonlLogger
-from lt_train.state import Best, improves
+from lt_train.state import improves
 
 TASK = TaskSpec(
     task="multiclass", classes=Classes((3, 5), ("a", "b")), preprocessing=Preprocessing(image_size=(32, 32))
@@ -148,9 +148,16 @@ def test_a_resumed_metrics_file_has_no_seam(tmp_path):
 
 
 def test_nan_is_never_best_and_a_tie_keeps_the_earlier():
-    best = Best(1, 0.5, {})
-    assert not improves(math.nan, None, lower_is_better=False)
-    assert improves(0.1, None, lower_is_better=False)
-    assert improves(0.6, best, lower_is_better=False)
-    assert not improves(0.5, best, lower_is_better=False)
-    assert improves(0.4, best, lower_is_better=True)
+    assert not improves(math.nan, None, less_is_better=False)
+    assert not improves(math.nan, 0.5, less_is_better=True)
+    assert improves(0.1, None, less_is_better=False)
+    assert improves(0.6, 0.5, less_is_better=False)
+    assert not improves(0.5, 0.5, less_is_better=False)
+    assert improves(0.4, 0.5, less_is_better=True)
+
+
+def test_what_is_not_defined_is_null_in_the_metrics_file(tmp_path):
+    logger = JsonlLogger(tmp_path / "metrics.jsonl", resume_step=0)
+    logger.log(1, {"x": math.nan, "y": 0.5})
+    logger.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "x": null, "y": 0.5}\n'

@@ -49,7 +49,9 @@ def test_a_run_leaves_the_files_of_the_reference_page(job):
         events,
         "exported_models/exported_best.pt",
         "exported_models/exported_last.pt",
+        "metrics.json",
         "metrics.jsonl",
+        "per_class.csv",
         "train.log",
     ]
     assert result.exported_best == job.out.exported_best
@@ -304,7 +306,7 @@ def test_loggers_and_exports_can_be_turned_off(job):
         save_checkpoint_args=SaveCheckpointArgs(save_best=False, save_last=False),
     )
     files = {path.name for path in job.out.root.rglob("*") if path.is_file()}
-    assert files == {"last.ckpt", "train.log"}
+    assert files == {"last.ckpt", "metrics.json", "per_class.csv", "train.log"}
     assert result.exported_best is None
     assert result.exported_last is None
 

@@ -7,6 +7,9 @@ import pytest
 import lt_train
 
 NAMES = [
+    "AccuracyArgs",
+    "AverageArgs",
+    "CalibrationArgs",
     "ExportedModel",
     "JsonlArgs",
     "LoaderArgs",
@@ -15,6 +18,7 @@ NAMES = [
     "MetricArgs",
     "ModelArgs",
     "ModelFileError",
+    "PlainArgs",
     "ResumeError",
     "RunFolder",
     "RunFolderError",

@@ -1,7 +1,6 @@
 from .config import JsonlArgs as JsonlArgs
 from .config import LoaderArgs as LoaderArgs
 from .config import LoggerArgs as LoggerArgs
-from .config import MetricArgs as MetricArgs
 from .config import ModelArgs as ModelArgs
 from .config import SaveCheckpointArgs as SaveCheckpointArgs
 from .config import TensorBoardArgs as TensorBoardArgs
@@ -15,6 +14,11 @@ from .errors import TrainingDivergedError as TrainingDivergedError
 from .exported import ExportedModel as ExportedModel
 from .exported import load_exported as load_exported
 from .exported import save_exported as save_exported
+from .metrics.config import AccuracyArgs as AccuracyArgs
+from .metrics.config import AverageArgs as AverageArgs
+from .metrics.config import CalibrationArgs as CalibrationArgs
+from .metrics.config import MetricArgs as MetricArgs
+from .metrics.config import PlainArgs as PlainArgs
 from .run import TrainData as TrainData
 from .run import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
-from lt_train.state import Best, TrainState
+from lt_train.metrics.tally import ClassTable, Tally
+from lt_train.state import TrainState, Validation
 from lt_train.torchfile import read_torch_file, write_torch_file
 
 DERIVED = ("task_spec", "train_files", "val_files")
@@ -40,18 +41,34 @@ def save_checkpoint(
         **model.content(),
         "format": CHECKPOINT_FORMAT,
         "optimizer": optimizer.state_dict(),
-        "best": attrs.asdict(state.best) if state.best else None,
+        "best": _stored(state.best),
+        "latest": _stored(state.latest),
         "loss_sum": state.loss_sum.cpu(),
         "loss_count": state.loss_count,
+        "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
     }
     write_torch_file(path, content)
 
 
 def restore_checkpoint(
-    path: Path, classifier: nn.Module, optimizer: Optimizer, identity: Mapping[str, Any], device: torch.device
+    path: Path,
+    classifier: nn.Module,
+    optimizer: Optimizer,
+    identity: Mapping[str, Any],
+    device: torch.device,
+    tally: Tally | None,
 ) -> TrainState:
     """Load weights and moments of a checkpoint into a run.
+
+    Args:
+        path: The checkpoint.
+        classifier: Takes the weights.
+        optimizer: Takes the moments.
+        identity: Arguments and data of this run.
+        device: Where the run is.
+        tally: Takes the training batches counted since the last log; None where they are not measured, or by another
+            process.
 
     Raises:
         ResumeError: An argument or the data differs from the interrupted run's; names it.
@@ -62,13 +79,39 @@ def restore_checkpoint(
         _check_same(json.loads(content["identity"]), identity, path)
         classifier.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
-        best = Best(**content["best"]) if content["best"] else None
-        loss_sum = content["loss_sum"].to(device)
-        return TrainState(content["step"], best, dict(content["metrics"]), loss_sum, content["loss_count"])
+        if tally is not None:
+            tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
+        best, latest = _restored(content["best"]), _restored(content["latest"])
+        return TrainState(content["step"], best, latest, content["loss_sum"].to(device), content["loss_count"], tally)
     except ResumeError:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"{path}: is damaged: {error}") from error
+
+
+def _stored(validation: Validation | None) -> dict[str, Any] | None:
+    if validation is None:
+        return None
+    table = validation.table
+    return {
+        "step": validation.step,
+        "metrics": validation.metrics,
+        "support": torch.from_numpy(table.support),
+        "columns": _tensors(table.columns),
+        "confusion": torch.from_numpy(table.confusion),
+    }
+
+
+def _restored(stored: Mapping[str, Any] | None) -> Validation | None:
+    if stored is None:
+        return None
+    columns = {name: tensor.numpy() for name, tensor in stored["columns"].items()}
+    table = ClassTable(stored["support"].numpy(), columns, stored["confusion"].numpy())
+    return Validation(stored["step"], dict(stored["metrics"]), table)
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

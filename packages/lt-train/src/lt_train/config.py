@@ -7,6 +7,7 @@ from typing import Any, Literal
 import attrs
 
 from lt_data import ConfigError, Problem, above, at_least, between
+from lt_train.metrics.config import MetricArgs
 
 Auto = Literal["auto"]
 
@@ -33,7 +34,8 @@ class ModelArgs:
         gradient_clip_val: Largest norm of the gradient, 0 for no limit; auto: 3, off when frozen.
         layer_decay: Factor of the learning rate from each block to the one before it, from the head, at 1, to the stem;
             None treats all alike.
-        label_smoothing: Share of the target spread over all classes, in training only.
+        label_smoothing: Share of the target spread over all classes, of multilabel over the two outcomes of each class;
+            in training only.
     """
 
     backbone_freeze: bool | int | Literal["norms"] = attrs.field(default=False, validator=at_least(0))
@@ -92,17 +94,6 @@ class LoggerArgs:
 
 
 @attrs.frozen(kw_only=True)
-class MetricArgs:
-    """Which metric decides.
-
-    Attributes:
-        watch_metric: Logged name of the metric that makes a model the best; auto: `val_metric/top1_acc_micro`.
-    """
-
-    watch_metric: str = "auto"
-
-
-@attrs.frozen(kw_only=True)
 class SaveCheckpointArgs:
     """Which files a run leaves.
 
@@ -155,7 +146,7 @@ class TrainConfig:
         seed: Seed of everything random, at least 0.
         model_args: Optimisation of the model.
         logger_args: What is logged where, and how often.
-        metric_args: Which metric decides.
+        metric_args: Which metrics are computed, and which decides.
         save_checkpoint_args: Which files a run leaves.
         loader_args: How the PyTorch DataLoader works.
     """
@@ -174,7 +165,7 @@ class TrainConfig:
     seed: int = attrs.field(default=0, validator=at_least(0))
     model_args: ModelArgs = ModelArgs()
     logger_args: LoggerArgs = LoggerArgs()
-    metric_args: MetricArgs = MetricArgs()
+    metric_args: MetricArgs = attrs.field(factory=MetricArgs)
     save_checkpoint_args: SaveCheckpointArgs = SaveCheckpointArgs()
     loader_args: LoaderArgs = LoaderArgs()
 

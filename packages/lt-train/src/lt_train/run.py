@@ -14,7 +14,6 @@ import attrs
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from lt_data import DatasetIndex, SampleIndex, TaskSpec
@@ -36,12 +35,19 @@ from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel, save_exported
 from lt_train.loggers.build import Loggers
+from lt_train.losses import LOSSES, scores_of
+from lt_train.metrics.build import is_classwise, make_tally
+from lt_train.metrics.plan import LESS_IS_BETTER, TRAIN, MetricPlan
+from lt_train.metrics.tally import Tally
 from lt_train.optim import lr_at, make_optimizer, set_lr
 from lt_train.progress import RunProgress
+from lt_train.ranks import FabricRanks
 from lt_train.run_folder import RunFolder
+from lt_train.run_log import details
+from lt_train.run_report import write_report
 from lt_train.signals import StopRequest
-from lt_train.state import Best, TrainState, improves
-from lt_train.validate import LOSS, validate
+from lt_train.state import TrainState, Validation, improves
+from lt_train.validate import validate, validation_values
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +133,15 @@ class Run:
         config: TrainConfig,
         plan: Plan,
         out: RunFolder,
+        metrics: MetricPlan,
         watched: str,
         arguments: Mapping[str, Any],
         cache: SampleCache | None = None,
     ) -> None:
         self.fabric, self.task, self.data, self.config, self.plan = fabric, task, data, config, plan
-        self.out, self.watched, self.cache = out, watched, cache
+        self.out, self.metrics, self.watched, self.cache = out, metrics, watched, cache
+        self.ranks, self.loss = FabricRanks(fabric), LOSSES[task.task]
+        self.named_missing = False
         self.identity = {
             **arguments,
             "train_files": data.train.fingerprint(),
@@ -161,9 +170,12 @@ class Run:
 
     def restore(self) -> TrainState:
         """Load the checkpoint of the interrupted run."""
+        # The counts of all ranks were saved as one; the first goes on with them.
+        tally = self.train_tally() if self.fabric.is_global_zero else None
         state = restore_checkpoint(
-            self.out.checkpoint, self.classifier, self.raw_optimizer, self.identity, self.fabric.device
+            self.out.checkpoint, self.classifier, self.raw_optimizer, self.identity, self.fabric.device, tally
         )
+        state.tally = tally or self.train_tally()
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
         return state
 
@@ -181,11 +193,11 @@ class Run:
             if log:
                 values = self.training_values(state, gradient_norm)
                 loggers.log(state.step, values)
-                progress.report(state.step, values)
+                progress.report(state.step, shown(values))
             if check:
                 best = self.validate(state)
-                loggers.log(state.step, state.latest)
-                progress.report(state.step, state.latest, always=True, note="(best)" if best else "")
+                loggers.log(state.step, state.metrics)
+                progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
             if save or stopping:
                 self.save(state)
             if stopping and not last:
@@ -218,10 +230,11 @@ class Run:
             torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
             images = self.finisher(batch)
             with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
-                loss = functional.cross_entropy(
-                    self.model(images), batch.targets, label_smoothing=self.config.model_args.label_smoothing
-                )
+                logits = self.model(images)
+                loss = self.loss(logits, batch.targets, self.config.model_args.label_smoothing).mean()
                 self.fabric.backward(loss / self.plan.accumulation)
+            if state.tally is not None:
+                state.tally.update(scores_of(logits, self.task.task).numpy(), batch.targets.cpu().numpy())
             state.loss_sum += loss.detach() / self.plan.accumulation
         limit = self.plan.clip_norm or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
@@ -258,21 +271,48 @@ class Run:
             "train_loss": loss,
             "learning_rate": lr_at(state.step - 1, self.plan),
             "gradient_norm": gradient_norm.item(),
+            **self.training_metrics(state),
         }
+
+    def train_tally(self) -> Tally | None:
+        """A tally for training batches, None where they are not measured."""
+        return make_tally(self.metrics) if self.metrics.train else None
+
+    def training_metrics(self, state: TrainState) -> dict[str, float]:
+        """Metrics of the training batches since the last call, which starts them anew."""
+        if state.tally is None:
+            return {}
+        state.tally.reduce(self.ranks)
+        values = {f"{TRAIN}{name}": value for name, value in state.tally.values().items()}
+        state.tally = self.train_tally()
+        return values
 
     def validate(self, state: TrainState) -> bool:
         """Evaluate, and export the model if it is the best so far; returns whether it is."""
-        state.latest = validate(self.fabric, self.classifier, self.val_batches, len(self.task.classes))
-        value = state.latest[self.watched]
-        best = improves(value, state.best, lower_is_better=self.watched == LOSS)
+        tally = validate(self.fabric, self.classifier, self.val_batches, self.metrics)
+        self.name_missing(tally)
+        state.latest = Validation(state.step, validation_values(tally), tally.table())
+        value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
+        best = improves(value, before, less_is_better=self.watched in LESS_IS_BETTER)
         if best:
-            state.best = Best(state.step, value, state.latest)
+            state.best = state.latest
             if self.config.save_checkpoint_args.save_best:
                 self.on_rank_zero(partial(save_exported, self.out.exported_best), state)
         return best
 
+    def name_missing(self, tally: Tally) -> None:
+        """Tell of the classes that no validation sample has, once; lt-data's index did on the screen."""
+        missing = tally.missing()
+        if missing and not self.named_missing:
+            details.debug("validation: no sample of %s; left out of averages over classes", ", ".join(missing))
+        self.named_missing = True
+
     def save(self, state: TrainState) -> None:
         """Write the checkpoint, and export the model beside it."""
+        if state.tally is not None:
+            state.tally.reduce(self.ranks)
+            if not self.fabric.is_global_zero:
+                state.tally = self.train_tally()
 
         def write(model: ExportedModel) -> None:
             save_checkpoint(self.out.checkpoint, model, self.raw_optimizer, state, self.identity)
@@ -285,7 +325,7 @@ class Run:
         """Let one process write, and the others wait for it."""
         if self.fabric.is_global_zero:
             weights = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
-            write(ExportedModel(self.task, self.classifier.spec, weights, state.latest, state.step))
+            write(ExportedModel(self.task, self.classifier.spec, weights, state.metrics, state.step))
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:
@@ -298,14 +338,23 @@ class Run:
         return bool(total.item())
 
     def result(self, state: TrainState) -> TrainResult:
-        """What the caller is told."""
+        """What the caller is told, and the report, at the end of a run."""
         asked = self.config.save_checkpoint_args
-        best = state.best or Best(state.step, math.nan, state.latest)
+        assert state.latest is not None
+        best = state.best or state.latest
+        if self.fabric.is_global_zero:
+            write_report(self.out, self.task, self.watched, best, state.latest)
+        self.fabric.barrier()
         return TrainResult(
             best_step=best.step,
             best_metrics=best.metrics,
-            last_metrics=state.latest,
+            last_metrics=state.metrics,
             exported_best=self.out.exported_best if asked.save_best else None,
             exported_last=self.out.exported_last if asked.save_last else None,
             out=self.out.root,
         )
+
+
+def shown(values: Mapping[str, float]) -> dict[str, float]:
+    """Values without those of single classes, which would fill the screen."""
+    return {name: value for name, value in values.items() if not is_classwise(name)}

@@ -55,6 +55,16 @@ class RunFolder:
         """One JSON object a line."""
         return self.root / "metrics.jsonl"
 
+    @property
+    def report(self) -> Path:
+        """Best and last metrics, at the end of a run."""
+        return self.root / "metrics.json"
+
+    @property
+    def per_class(self) -> Path:
+        """Figures of each class, at the end of a run."""
+        return self.root / "per_class.csv"
+
     def check(self, *, overwrite: bool, resume: bool) -> None:
         """Refuse a folder that this run must not use; nothing is created or removed.
 
@@ -79,5 +89,5 @@ class RunFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.log, self.metrics, *self.root.glob("events.out.tfevents.*")):
+        for file in (self.log, self.metrics, self.report, self.per_class, *self.root.glob("events.out.tfevents.*")):
             file.unlink(missing_ok=True)

@@ -7,20 +7,22 @@ import math
 import attrs
 import torch
 
+from lt_train.metrics.tally import ClassTable, Tally
+
 
 @attrs.frozen
-class Best:
-    """The best validation so far.
+class Validation:
+    """What a validation found.
 
     Attributes:
         step: When it was.
-        value: Of the watched metric.
-        metrics: All of its values by logged name.
+        metrics: Its values by logged name.
+        table: Figures of each class.
     """
 
     step: int
-    value: float
     metrics: dict[str, float]
+    table: ClassTable
 
 
 @attrs.define
@@ -29,28 +31,35 @@ class TrainState:
 
     Attributes:
         step: Optimiser steps done.
-        best: None before the first validation.
-        latest: Values of the latest validation.
+        best: The best validation by the watched metric, None before there is one.
+        latest: The latest validation, None before the first.
         loss_sum: Sum of the training losses since they were last logged, of shape ().
         loss_count: How many are in it.
+        tally: Training batches since they were last logged, None where they are not measured.
     """
 
     step: int
-    best: Best | None
-    latest: dict[str, float]
+    best: Validation | None
+    latest: Validation | None
     loss_sum: torch.Tensor
     loss_count: int
+    tally: Tally | None
 
     @classmethod
-    def fresh(cls, device: torch.device) -> TrainState:
+    def fresh(cls, device: torch.device, tally: Tally | None) -> TrainState:
         """The state before the first step."""
-        return cls(0, None, {}, torch.zeros((), device=device), 0)
+        return cls(0, None, None, torch.zeros((), device=device), 0, tally)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Values of the latest validation."""
+        return self.latest.metrics if self.latest else {}
 
 
-def improves(value: float, best: Best | None, *, lower_is_better: bool) -> bool:
-    """Whether a validation is the best so far; NaN never is, and a tie keeps the earlier one."""
+def improves(value: float, best: float | None, *, less_is_better: bool) -> bool:
+    """Whether a value is better than the best so far; NaN never is, and a tie keeps the earlier one."""
     if math.isnan(value):
         return False
     if best is None:
         return True
-    return value < best.value if lower_is_better else value > best.value
+    return value < best if less_is_better else value > best

@@ -21,13 +21,14 @@ from lt_train.auto import Plan, make_plan
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
 from lt_train.loggers.build import open_loggers
+from lt_train.metrics.build import watched_metric
+from lt_train.metrics.plan import plan_metrics
 from lt_train.progress import RunProgress
 from lt_train.run import Run, TrainData, TrainResult
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import console_log, details, file_log
 from lt_train.signals import stop_request
 from lt_train.state import TrainState
-from lt_train.validate import WATCHED, watchable
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ def fit(
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
 
     Raises:
-        TrainConfigError: `watch_metric` names no metric, the batch does not divide over the devices, or the model
-            cannot take images of this size.
+        TrainConfigError: `metric_args` asks for what the task does not have, `watch_metric` names no metric, the batch
+            does not divide over the devices, or the model cannot take images of this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -70,7 +71,8 @@ def fit(
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
     plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
-    watched = watched_metric(config, len(task.classes))
+    metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
+    watched = watched_metric(config.metric_args.watch_metric, metrics)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
     if fabric.is_global_zero and not resume:
@@ -85,8 +87,8 @@ def fit(
             stack.enter_context(file_log(out.log, earlier))
         log_arguments(fabric, arguments, plan, reasons, data, task)
         cache = stack.enter_context(sample_cache(data, out))
-        run = Run(fabric, classifier, task, data, config, plan, out, watched, arguments, cache)
-        state = run.restore() if resume else TrainState.fresh(fabric.device)
+        run = Run(fabric, classifier, task, data, config, plan, out, metrics, watched, arguments, cache)
+        state = run.restore() if resume else TrainState.fresh(fabric.device, run.train_tally())
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
@@ -126,23 +128,6 @@ def start_fabric(config: TrainConfig) -> Fabric:
         raise TrainConfigError(f"devices, accelerator, strategy or precision: {error}") from error
     fabric.launch()
     return fabric
-
-
-def watched_metric(config: TrainConfig, num_classes: int) -> str:
-    """The logged name that decides which model is best.
-
-    Raises:
-        TrainConfigError: There is no such metric; lists all.
-    """
-    if config.metric_args.watch_metric == "auto":
-        return WATCHED
-    names = watchable(num_classes)
-    if config.metric_args.watch_metric not in names:
-        raise TrainConfigError(
-            f"metric_args.watch_metric: {config.metric_args.watch_metric!r} is no metric of this task; "
-            f"there are {', '.join(names)}"
-        )
-    return config.metric_args.watch_metric
 
 
 @torch.no_grad()

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
 
-from lt_train.metrics.multiclass import MulticlassCounts, metric_names
-
-Number = TypeVar("Number", bound=np.generic)
-
-WATCHED = "val_metric/top1_acc_micro"
-LOSS = "val_loss"
-
-
-def watchable(num_classes: int) -> list[str]:
-    """Logged names of all validation values."""
-    return [LOSS, *(f"val_metric/{name}" for name in metric_names(num_classes))]
+from lt_train.losses import LOSSES, scores_of
+from lt_train.metrics.build import make_tally
+from lt_train.metrics.plan import LOSS, VAL, MetricPlan
+from lt_train.metrics.tally import Tally
+from lt_train.ranks import FabricRanks
 
 
 @torch.no_grad()
@@ -30,35 +20,29 @@ def validate(
     fabric: Fabric,
     classifier: nn.Module,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    num_classes: int,
-) -> dict[str, float]:
-    """Validation values by logged name, equal for any number of ranks and any batch size up to rounding of the model.
+    plan: MetricPlan,
+) -> Tally:
+    """Count the validation split; equal for any number of ranks and any batch size up to rounding of the model.
 
     The model runs in evaluation mode and in the precision of its weights, as exported models do, whatever precision
     it is trained in.
+
+    Returns:
+        The samples of all ranks, on each of them.
     """
     training = classifier.training
     classifier.eval()
-    counts = MulticlassCounts(num_classes)
-    loss_sum, seen = 0.0, 0
+    tally = make_tally(plan)
     weight_type = next(classifier.parameters()).dtype
     for images, targets in batches:
         logits = classifier(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
-        scores = logits.softmax(dim=1)
-        loss_sum += float(functional.cross_entropy(logits, targets, reduction="sum"))
-        seen += len(targets)
-        counts.update(scores.numpy(), targets.numpy())
+        tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
+        tally.update_loss(LOSSES[plan.task](logits, targets, 0.0).numpy())
     classifier.train(training)
-    counts.reduce(lambda array: _sum_over_ranks(fabric, array))
-    loss, total = _sum_over_ranks(fabric, np.array([loss_sum, seen], dtype=np.float64))
-    metrics = {f"val_metric/{name}": value for name, value in counts.compute().items()}
-    return {LOSS: float(loss) / max(1.0, float(total)), **metrics}
+    tally.reduce(FabricRanks(fabric))
+    return tally
 
 
-def _sum_over_ranks(fabric: Fabric, array: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    if fabric.world_size == 1:
-        return array
-    total = fabric.all_reduce(torch.from_numpy(array).to(fabric.device), reduce_op="sum")
-    assert isinstance(total, torch.Tensor)
-    summed: npt.NDArray[Number] = total.cpu().numpy()
-    return summed
+def validation_values(tally: Tally) -> dict[str, float]:
+    """Validation values by logged name; NaN where one is not defined."""
+    return {LOSS: tally.mean_loss(), **{f"{VAL}{name}": value for name, value in tally.values().items()}}

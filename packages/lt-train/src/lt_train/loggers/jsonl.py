@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,9 @@ class JsonlLogger:
         self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115  # open for the length of the run
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one line and hand it to the system, so that it can be read while the run goes on."""
-        self._stream.write(json.dumps({"step": step, **values}) + "\n")
+        """Write one line and hand it to the system, so that it can be read while the run goes on; NaN is null."""
+        plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._stream.write(json.dumps({"step": step, **plain}, ensure_ascii=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

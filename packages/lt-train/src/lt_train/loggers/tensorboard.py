@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,9 +20,10 @@ class TensorBoardLogger:
         self._writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write each value as a scalar."""
+        """Write each value as a scalar; NaN leaves a gap."""
         for name, value in values.items():
-            self._writer.add_scalar(self._prefix + name, value, step)
+            if not math.isnan(value):
+                self._writer.add_scalar(self._prefix + name, value, step)
 
     def close(self) -> None:
         """Write what is pending."""

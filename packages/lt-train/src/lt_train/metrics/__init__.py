@@ -1,1 +1,1 @@
-"""Metrics from integer counts, summed exactly over batches and ranks."""
+"""Metrics from integer counts, and from whole sets of scores where counts do not do; alike for any number of ranks."""

@@ -1,0 +1,85 @@
+"""`metrics.json` and `per_class.csv`: what a run reached, for scripts and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lt_data import TaskSpec, atomic_write
+from lt_train.metrics.tally import ClassTable
+from lt_train.run_folder import RunFolder
+from lt_train.state import Validation
+
+DENSE_CLASSES = 1000
+"""Up to so many classes the confusions are a matrix."""
+
+FORMAT = "lightly-train/metrics"
+VERSION = 1
+
+
+def write_report(folder: RunFolder, task: TaskSpec, watched: str, best: Validation, last: Validation) -> None:
+    """Write both files, whole or not at all.
+
+    Args:
+        folder: Where.
+        task: Names the classes.
+        watched: Logged name of the metric that decided.
+        best: The validation that `per_class.csv` and the confusions are of.
+        last: The last one.
+    """
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "task": task.task,
+        "classes": {str(i): name for i, name in task.classes.as_dict().items()},
+        "watched": watched,
+        "best": _validation(best),
+        "last": _validation(last),
+    }
+    if task.task == "multiclass":
+        document["confusion"] = confusion(best.table, task)
+    with atomic_write(folder.report) as stream:
+        stream.write((json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    with atomic_write(folder.per_class) as stream:
+        stream.write(per_class(best.table, task).encode())
+
+
+def per_class(table: ClassTable, task: TaskSpec) -> str:
+    """CSV with one row a class, in output order; a cell is empty where there is no value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class_id", "name", "support", *table.columns])
+    for i, (class_id, name) in enumerate(task.classes.as_dict().items()):
+        figures = (float(column[i]) for column in table.columns.values())
+        writer.writerow([class_id, name, int(table.support[i]), *("" if math.isnan(x) else x for x in figures)])
+    return text.getvalue()
+
+
+def confusion(table: ClassTable, task: TaskSpec) -> dict[str, Any]:
+    """How often each class was predicted as each.
+
+    Returns:
+        Up to `DENSE_CLASSES` classes `counts`, a row for each class with a column for each predicted class, in output
+        order. Above, `pairs`: class ID, predicted class ID and how often, for those that occur.
+    """
+    ids, size = task.classes.ids, len(task.classes)
+    if size <= DENSE_CLASSES:
+        counts = np.zeros((size, size), dtype=np.int64)
+        counts[table.confusion[:, 0], table.confusion[:, 1]] = table.confusion[:, 2]
+        return {"counts": counts.tolist()}
+    return {"pairs": [[ids[true], ids[predicted], often] for true, predicted, often in table.confusion.tolist()]}
+
+
+def finite_or_none(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON has them: null where one is not defined."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _validation(validation: Validation) -> dict[str, Any]:
+    return {"step": validation.step, "metrics": finite_or_none(validation.metrics)}
