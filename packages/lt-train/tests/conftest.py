@@ -34,6 +34,20 @@ def write_images(root: Path, count: int, *, seed: int) -> SampleIndex:
     return SampleIndex.from_paths(root, [f"{i}.png" for i in range(count)], labels, num_classes=3)
 
 
+def write_multilabel_images(root: Path, count: int, *, seed: int) -> SampleIndex:
+    """Noise in which each of three colours is bright or not; the second class is rare, and some images have none."""
+    rng = np.random.default_rng(seed)
+    present = rng.random((count, 3)) < (0.5, 0.2, 0.5)
+    root.mkdir()
+    for i, flags in enumerate(present):
+        pixels = rng.integers(0, 128, (24, 20 + i % 5, 3), dtype=np.uint8)
+        pixels[:, :, flags] += 100
+        Image.fromarray(pixels).save(root / f"{i}.png")
+    labels = np.nonzero(present)[1].astype(np.int32)
+    ends = np.cumsum(present.sum(axis=1))
+    return SampleIndex.from_paths(root, [f"{i}.png" for i in range(count)], labels, num_classes=3, label_ends=ends)
+
+
 @pytest.fixture
 def write_samples() -> Callable[..., SampleIndex]:
     return write_images
@@ -70,6 +84,19 @@ def job(tmp_path: Path) -> Job:
         data=TrainData(
             train=write_images(tmp_path / "train", 20, seed=0),
             val=write_images(tmp_path / "val", 9, seed=1),
+            augmentation=Augmentation.from_config(TransformConfig(color_jitter=None), SPEC),
+        ),
+    )
+
+
+@pytest.fixture
+def multilabel_job(tmp_path: Path) -> Job:
+    return Job(
+        out=RunFolder(tmp_path / "run"),
+        task=TaskSpec(task="multilabel", classes=Classes((4, 7, 9), ("red", "green", "blue")), preprocessing=SPEC),
+        data=TrainData(
+            train=write_multilabel_images(tmp_path / "train", 40, seed=0),
+            val=write_multilabel_images(tmp_path / "val", 24, seed=1),
             augmentation=Augmentation.from_config(TransformConfig(color_jitter=None), SPEC),
         ),
     )

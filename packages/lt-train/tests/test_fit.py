@@ -110,13 +110,21 @@ class Stopped(Exception):
     """What a power cut is to a test in the same process."""
 
 
-@pytest.mark.parametrize(("stop_at", "num_workers", "accumulation"), [(1, 0, 1), (4, 2, 1), (5, 0, 3)])
+REPORTED = {"train": True, "classwise": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "stop_at", "num_workers", "accumulation"),
+    [("job", 1, 0, 1), ("job", 4, 2, 1), ("job", 5, 0, 3), ("multilabel_job", 2, 0, 1), ("multilabel_job", 5, 2, 2)],
+)
 def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
-    job, tmp_path, monkeypatch, stop_at, num_workers, accumulation
+    request, tmp_path, monkeypatch, name, stop_at, num_workers, accumulation
 ):
+    job = request.getfixturevalue(name)
     common = {
         "gradient_accumulation_steps": accumulation,
         "logger_args": LoggerArgs(log_every_num_steps=3, val_every_num_steps=4),
+        "metric_args": MetricArgs(**REPORTED),
         "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=1),
     }
     job.run(**common)
@@ -134,6 +142,8 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
             job.run(**common, out=stopped)
     result = job.run(**common, out=stopped, resume=True, num_workers=num_workers)
     assert_bit_identical(job.out, stopped)
+    assert job.out.report.read_text() == stopped.report.read_text()
+    assert job.out.per_class.read_text() == stopped.per_class.read_text()
     assert result.best_step == load_exported(job.out.exported_best).step
     assert "resumed" in stopped.log.read_text()
 
@@ -141,8 +151,10 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
 def test_resuming_a_finished_run_changes_nothing(job):
     first = job.run()
     before = weights_of(job.out)
+    report = job.out.report.read_text()
     second = job.run(resume=True)
     assert second.best_metrics == first.best_metrics
+    assert job.out.report.read_text() == report
     assert all(torch.equal(tensor, weights_of(job.out)[name]) for name, tensor in before.items())
 
 

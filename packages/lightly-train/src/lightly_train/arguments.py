@@ -23,6 +23,7 @@ class Arguments:
 
     Attributes:
         out: Run folder.
+        classification_task: Whether an image has one class or any number.
         model: Name of a model, or path of an exported one.
         data: Where images and labels are.
         transform_args: How images become inputs.
@@ -35,6 +36,7 @@ class Arguments:
     """
 
     out: Path
+    classification_task: Literal["multiclass", "multilabel"]
     model: str
     data: DataConfig
     transform_args: TransformConfig
@@ -83,12 +85,11 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
     if plain is not None and training is not None:
         problems.extend(_two_sources_of_weights(str(plain.model), training))
-    if plain is not None and plain.classification_task == "multilabel":
-        problems.append(Problem("classification_task", "this version trains multiclass models only"))
     if problems or plain is None or data is None or transforms is None or training is None:
         raise ConfigError(problems)
     return Arguments(
         out=plain.out,
+        classification_task=plain.classification_task,
         model=os.fspath(raw["model"]),
         data=data,
         transform_args=transforms,

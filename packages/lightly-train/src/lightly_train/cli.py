@@ -6,14 +6,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import App
 
 from lt_data import ConfigError, ImageDecodeError, LtDataError, Problem
 from lt_export import LtExportError
 from lt_models import LtModelsError
-from lt_train import LoggerArgs, LtTrainError, MetricArgs, ModelArgs, SaveCheckpointArgs
+from lt_train import LoggerArgs, LtTrainError, ModelArgs, SaveCheckpointArgs
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -31,6 +31,7 @@ def train(
     out: Path,
     data: Path,
     model: str,
+    classification_task: Literal["multiclass", "multilabel"] = "multiclass",
     steps: int | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
@@ -44,15 +45,16 @@ def train(
     model_args: ModelArgs | None = None,
     transform_args: str | None = None,
     logger_args: LoggerArgs | None = None,
-    metric_args: MetricArgs | None = None,
+    metric_args: str | None = None,
     save_checkpoint_args: SaveCheckpointArgs | None = None,
 ) -> None:
     """Train a classifier and print the best metrics as JSON.
 
     Args:
         out: Run folder.
-        data: YAML file with the keys `train` and `val`, and optionally `classes` and `ignore_classes`.
+        data: YAML file with the keys `train` and `val`, or `train_csv` and `val_csv`, and others such as `classes`.
         model: Name such as timm/resnet18, or path of an exported model to start from.
+        classification_task: Whether an image has one class, or any number; the latter needs data as a table.
         steps: Optimiser steps; not given, they follow from the size of the data set.
         epochs: Passes over the training data, instead of steps.
         batch_size: Images of one forward pass over all devices.
@@ -66,14 +68,15 @@ def train(
         model_args: Optimisation.
         transform_args: How images become inputs, as YAML: "{image_size: [224, 224], random_flip: null}".
         logger_args: What is logged where, and how often.
-        metric_args: Which metric decides.
+        metric_args: Which metrics are computed, and which decides, as YAML: "{classwise: true, auroc: null}".
         save_checkpoint_args: Which files are written.
     """
     given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
     from lightly_train.train import train_image_classification
 
-    if transform_args is not None:
-        given["transform_args"] = _from_yaml(transform_args, "transform_args")
+    for name, text in (("transform_args", transform_args), ("metric_args", metric_args)):
+        if text is not None:
+            given[name] = _from_yaml(text, name)
     result = train_image_classification(**given)
     _print_json({"best_step": result.best_step, **result.best_metrics, "exported_best": str(result.exported_best)})
 
@@ -153,7 +156,7 @@ def _from_yaml(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError([Problem(where, f"expected YAML such as {{image_size: [224, 224]}}: {error}")]) from error
+        raise ConfigError([Problem(where, f"expected YAML such as {{key: value}}: {error}")]) from error
 
 
 def _print_json(values: dict[str, Any]) -> None:

@@ -58,7 +58,8 @@ def train_image_classification(
             these keys.
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
-        classification_task: `"multiclass"`, each image has one class.
+        classification_task: `"multiclass"`, each image has one class; `"multilabel"`, each has any number, which needs
+            `train_csv` and `val_csv` (or a share of the first).
         model_args: `lr`, `weight_decay`, `lr_warmup_steps`, `gradient_clip_val`, `label_smoothing`, `layer_decay`,
             `backbone_freeze`, `backbone_weights`, `backbone_args`, `pooling`, `head`, `head_dropout`, `drop_path_rate`;
             see `lt_train.ModelArgs`.
@@ -80,7 +81,8 @@ def train_image_classification(
         logger_args: `log_every_num_steps`, `val_every_num_steps`, `tensorboard`, `jsonl`; see `lt_train.LoggerArgs`.
         transform_args: `image_size`, `num_channels`, `normalize`, `resize_mode`, `random_crop`, `random_flip`,
             `color_jitter`, `rand_augment` and more, `val`; see `lt_data.TransformConfig`. None turns a transform off.
-        metric_args: `watch_metric`; see `lt_train.MetricArgs`.
+        metric_args: `watch_metric`, `classwise`, `train`, `threshold`, and a key for each metric, such as `accuracy`,
+            `f1`, `auroc`; None turns a metric off. See `lt_train.MetricArgs`.
         save_checkpoint_args: `save_every_num_steps`, `save_last`, `save_best`; see `lt_train.SaveCheckpointArgs`.
         loader_args: `prefetch_factor`, `timeout`, `multiprocessing_context`, `pin_memory` of the PyTorch DataLoader;
             see `lt_train.LoaderArgs`.
@@ -96,7 +98,8 @@ def train_image_classification(
         ModelFileError: `model` is a file that is not ours. Nothing in it is executed.
         RunFolderError: `out` is in use.
         ResumeError: There is nothing to resume, or an argument differs; names it.
-        TrainConfigError: `watch_metric` names no metric, or the batch does not divide over the devices.
+        TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, or the
+            batch does not divide over the devices.
     """
     given = dict(locals())
     arguments = read_arguments(given)
@@ -116,7 +119,7 @@ def run(arguments: Arguments) -> TrainResult:
     folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
     with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
         start = load_start(arguments.model)
-        index = build_index(arguments.data)
+        index = build_index(arguments.data, arguments.classification_task)
         preprocessing = model_preprocessing(arguments.model, start)
         if start is not None and preprocessing.decoding != arguments.data.decoding:
             logger.warning(
@@ -125,7 +128,7 @@ def run(arguments: Arguments) -> TrainResult:
                 preprocessing.decoding,
             )
         transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
-        task = TaskSpec(task="multiclass", classes=index.classes, preprocessing=transforms.val)
+        task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
         augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
         classifier = build_classifier(arguments, start, index, transforms.train)
     return fit(
