@@ -57,6 +57,30 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> l
     return train(tmp_path_factory.mktemp("trained") / "run", data, steps=40)
 
 
+@pytest.fixture(scope="session")
+def multilabel_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Tables of noise images in which each of three colours is bright or not; the `data` argument for them."""
+    root = tmp_path_factory.mktemp("multilabel_data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 32), ("val", 16)):
+        rows = ["image_path,label"]
+        for i in range(count):
+            pixels = rng.integers(0, 128, (20 + i, 44 - i, 3), dtype=np.uint8)
+            present = rng.random(3) < 0.5
+            pixels[:, :, present] += 100
+            Image.fromarray(pixels).save(root / f"{split}{i}.png")
+            names = [name for name, on in zip(CLASSES.values(), present, strict=True) if on]
+            rows.append(f'{split}{i}.png,"{",".join(names)}"')
+        (root / f"{split}.csv").write_text("\n".join(rows))
+    return {"train_csv": root / "train.csv", "val_csv": root / "val.csv", "classes": CLASSES}
+
+
+@pytest.fixture(scope="session")
+def train_on() -> Callable[..., lightly_train.TrainResult]:
+    """`train` on data of the test's own."""
+    return train
+
+
 @pytest.fixture
 def run(data: dict[str, Any]) -> Callable[..., lightly_train.TrainResult]:
     """`train` on the shared data, with changes."""

@@ -39,6 +39,8 @@ def test_wrong_input_is_one_message_and_exit_status_2(tmp_path):
         (("predict", tmp_path / "nothing.onnx", "a.png"), "nothing.onnx"),
         (train, "did you mean `train`?"),
         ((*train, "--transform-args", "{a: ["), "expected YAML"),
+        ((*train, "--metric-args", "{f1: {averages: [macro]}}"), "metric_args.f1.averages"),
+        ((*train, "--classification-task", "many"), "multilabel"),
         ((*train, "--model-args.lr", "-1"), "lr must be above 0"),
         (("list-models", "nothing/*"), "no model matches"),
     ):

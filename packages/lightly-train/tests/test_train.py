@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -57,10 +58,66 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
     assert not (tmp_path / "run").exists()
 
 
-def test_multilabel_is_refused_until_it_can_be_trained(run, tmp_path):
-    with pytest.raises(ConfigError) as caught:
+def test_multilabel_of_folders_is_refused_before_anything_is_written(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"multilabel needs `train_csv`, `val_csv`"):
         run(tmp_path / "run", classification_task="multilabel")
-    assert "multiclass" in problems_of(caught)["classification_task"]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def trained_multilabel(train_on, multilabel_data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("multilabel") / "run"
+    return train_on(out, multilabel_data, classification_task="multilabel", steps=60)
+
+
+def labelled_images(table):
+    with open(table, encoding="utf-8", newline="") as stream:
+        return [(table.parent / row["image_path"], row["label"].split(",")) for row in csv.DictReader(stream)]
+
+
+def test_a_multilabel_model_gives_all_labels_above_the_threshold(trained_multilabel, multilabel_data):
+    assert trained_multilabel.best_metrics["val_metric/f1_macro"] > 0.8
+    model = lightly_train.load_model(trained_multilabel.exported_best, device="cpu")
+    assert model.task.task == "multilabel"
+    found = set()
+    for image, _ in labelled_images(multilabel_data["val_csv"]):
+        scores = dict(zip(model.classes, model.scores([image])[0].tolist(), strict=True))
+        for threshold in (0.5, 0.9):
+            result = model.predict(image, threshold=threshold)
+            assert set(result["labels"].tolist()) == {i for i, score in scores.items() if score > threshold}
+            assert (result["scores"].diff() <= 0).all()
+        found.add(len(model.predict(image)["labels"]))
+    assert len(found) > 1
+
+
+def test_validation_counts_the_labels_that_predict_gives(trained_multilabel, multilabel_data):
+    model = lightly_train.load_model(trained_multilabel.exported_best, device="cpu")
+    wrong = total = 0
+    for image, names in labelled_images(multilabel_data["val_csv"]):
+        truth = {i for i, name in model.classes.items() if name in names}
+        predicted = set(model.predict(image)["labels"].tolist())
+        wrong, total = wrong + len(truth ^ predicted), total + len(model.classes)
+    assert trained_multilabel.best_metrics["val_metric/hamming_distance"] == wrong / total
+    assert trained_multilabel.best_metrics["val_metric/accuracy"] == (total - wrong) / total
+
+
+def test_metrics_can_be_chosen(run, tmp_path):
+    chosen = {
+        "watch_metric": "val_metric/recall/green",
+        "classwise": True,
+        "train": True,
+        "precision": None,
+        "f1": {"average": ["weighted"]},
+        "matthews_corrcoef": {},
+    }
+    result = run(tmp_path / "run", steps=2, metric_args=chosen)
+    names = {name for name in result.best_metrics if name.count("/") == 1}
+    assert names == {
+        *("val_metric/top1_acc_micro", "val_metric/f1_weighted", "val_metric/recall_macro"),
+        "val_metric/matthews_corrcoef",
+    }
+    with pytest.raises(TrainConfigError, match="auroc belong to multilabel"):
+        run(tmp_path / "other", metric_args={"auroc": {}})
 
 
 @pytest.mark.parametrize(

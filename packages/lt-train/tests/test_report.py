@@ -161,6 +161,7 @@ def test_a_metric_that_is_not_defined_is_never_best(multilabel_job):
     job = attrs.evolve(multilabel_job, data=attrs.evolve(multilabel_job.data, val=only))
     result = job.run(steps=2, metric_args=MetricArgs(watch_metric="val_metric/auroc_macro"))
     assert math.isnan(result.best_metrics["val_metric/auroc_macro"])
+    assert result.exported_best is None
     assert not job.out.exported_best.exists()
     assert json.loads(job.out.report.read_text())["best"]["metrics"]["val_metric/auroc_macro"] is None
 

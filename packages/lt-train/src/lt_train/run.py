@@ -60,7 +60,7 @@ class TrainResult:
         best_step: Step of the best validation.
         best_metrics: Its values by logged name.
         last_metrics: Values of the last validation.
-        exported_best: File of the best model, None when it was not asked for.
+        exported_best: File of the best model, None when it was not asked for, or the watched metric was never defined.
         exported_last: File of the last model, None when it was not asked for.
         out: The run folder.
     """
@@ -349,7 +349,7 @@ class Run:
             best_step=best.step,
             best_metrics=best.metrics,
             last_metrics=state.metrics,
-            exported_best=self.out.exported_best if asked.save_best else None,
+            exported_best=self.out.exported_best if asked.save_best and state.best else None,
             exported_last=self.out.exported_last if asked.save_last else None,
             out=self.out.root,
         )
