@@ -52,3 +52,69 @@ def test_validation_predict_and_the_edge_count_exactly_the_same_accuracy(result,
         np.testing.assert_array_equal(torch_result["labels"].numpy(), edge_result["labels"])
         np.testing.assert_allclose(torch_result["scores"].numpy(), edge_result["scores"], atol=1e-5)
         assert isinstance(edge_result["labels"], np.ndarray)
+
+
+SIDES = ["left", "right"]
+
+
+@pytest.fixture(scope="module")
+def multilabel_result(tmp_path_factory, shapes):
+    root = tmp_path_factory.mktemp("multilabel")
+    for split in ("train", "val"):
+        rows = [
+            f'{image},"{image.parent.name if image.parent.name in SIDES else ""}"'
+            for image in sorted((shapes / split).glob("*/*"))
+        ]
+        (root / f"{split}.csv").write_text("\n".join(["image_path,label", *rows]))
+    return lightly_train.train_image_classification(
+        out=root / "run",
+        model="timm/test_resnet-notpretrained",
+        classification_task="multilabel",
+        data={
+            "train_csv": root / "train.csv",
+            "val_csv": root / "val.csv",
+            "classes": {3: "left", 8: "right"},
+            "dicom_window": (1000.0, 4000.0),
+        },
+        steps=60,
+        batch_size=15,
+        num_workers=2,
+        accelerator="cpu",
+        transform_args={"image_size": (32, 32), "random_flip": None},
+        model_args={"lr": 3e-3},
+    )
+
+
+def test_validation_predict_and_the_edge_give_exactly_the_same_labels_to_a_multilabel_model(
+    multilabel_result, shapes, tmp_path
+):
+    model = lightly_train.load_model(multilabel_result.exported_best, device="cpu")
+    model.export_onnx(tmp_path / "model.onnx")
+    edge = lt_export.load(tmp_path / "model.onnx")
+    assert edge.task == model.task
+    assert edge.task.task == "multilabel"
+    images = sorted((shapes / "val").glob("*/*"))
+    truth = [{i for i, name in model.classes.items() if name == image.parent.name} for image in images]
+
+    def f1_macro(predicted: list[set[int]]) -> float:
+        of_class = []
+        for i in model.classes:
+            both = sum(i in a and i in b for a, b in zip(predicted, truth, strict=True))
+            either = sum((i in a) + (i in b) for a, b in zip(predicted, truth, strict=True))
+            of_class.append(2 * both / max(1, either))
+        return sum(of_class) / len(of_class)
+
+    alone = [model.predict(image) for image in images]
+    batch = model.predict_batch(images)
+    on_edge = [edge.predict(image) for image in images]
+    assert len({len(one["labels"]) for one in on_edge}) > 1, "some images should have a label and some none"
+    for predictions in (alone, batch, on_edge):
+        labels = [set(one["labels"].tolist()) for one in predictions]
+        assert f1_macro(labels) == multilabel_result.best_metrics["val_metric/f1_macro"]
+    for torch_result, edge_result in zip(alone, on_edge, strict=True):
+        np.testing.assert_array_equal(torch_result["labels"].numpy(), edge_result["labels"])
+        np.testing.assert_allclose(torch_result["scores"].numpy(), edge_result["scores"], atol=1e-5)
+    for threshold in (0.1, 0.9):
+        for image in images[::20]:
+            expected = model.predict(image, threshold=threshold)["labels"].tolist()
+            assert edge.predict(image, threshold=threshold)["labels"].tolist() == expected
