@@ -44,6 +44,8 @@ def folder(tmp_path, monkeypatch):
                 pixels = rng.integers(0, 128, (40, 50, 3), dtype=np.uint8)
                 pixels[:, :, label] += 100
                 Image.fromarray(pixels).save(tmp_path / "my_data_dir" / split / name / f"img{i}.jpg")
+        rows = [f'{split}/{name}/img{i}.jpg,"{name},dog"' for name in ("cat", "car") for i in range(1, 4)]
+        (tmp_path / "my_data_dir" / f"{split}.csv").write_text("\n".join(["image_path,label", *rows]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
