@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -78,7 +79,9 @@ def train(
         if text is not None:
             given[name] = _from_yaml(text, name)
     result = train_image_classification(**given)
-    _print_json({"best_step": result.best_step, **result.best_metrics, "exported_best": str(result.exported_best)})
+    metrics = {name: value if math.isfinite(value) else None for name, value in result.best_metrics.items()}
+    exported = str(result.exported_best) if result.exported_best else None
+    _print_json({"best_step": result.best_step, **metrics, "exported_best": exported})
 
 
 @app.command

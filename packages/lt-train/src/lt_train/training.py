@@ -47,7 +47,7 @@ def fit(
     resume: bool = False,
     earlier: Sequence[logging.LogRecord] = (),
 ) -> TrainResult:
-    """Train a classifier.
+    """Train a classifier, multiclass or multilabel as `task` says; `metrics.json` and `per_class.csv` come at the end.
 
     Args:
         out: Folder of the run; `RunFolder.check` has approved of it.

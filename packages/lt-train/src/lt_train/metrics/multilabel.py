@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lt_train.metrics.averages import ClassCounts, mean_over_classes
 from lt_train.metrics.config import Average
 from lt_train.metrics.plan import MetricPlan
-from lt_train.metrics.ranking import auroc, average_precision
+from lt_train.metrics.ranking import auroc, average_precision, rank
 from lt_train.metrics.tally import ClassTable, Floats, Scores, Tally, present_only
 
 RANKINGS = {"auroc": auroc, "average_precision": average_precision}
@@ -30,6 +30,7 @@ class MultilabelTally(Tally):
     def __init__(self, plan: MetricPlan) -> None:
         super().__init__(plan)
         self.counts["exact"] = np.zeros(1, dtype=np.int64)
+        self._ranked: tuple[int, dict[str, Floats]] | None = None
         if plan.keeps_scores:
             self.rows["scores"] = [np.empty((0, len(plan.classes)), dtype=np.float32)]
             self.rows["targets"] = [np.empty((0, len(plan.classes)), dtype=np.bool_)]
@@ -50,7 +51,7 @@ class MultilabelTally(Tally):
     def values(self) -> dict[str, float]:
         """Metrics by name, all in [0, 1]; rankings NaN where no class has both samples with it and without."""
         plan, classes = self.plan, self._classes
-        rankings = {key: self._ranking(key) for key in RANKINGS if key in plan.metrics}
+        rankings = self._rankings()
         decisions = max(1, self.samples * len(plan.classes))
         wrong = int((classes.predicted + classes.support - 2 * classes.true_positives).sum())
         plain = {
@@ -77,22 +78,30 @@ class MultilabelTally(Tally):
         """Precision, recall, F1, average precision, AUROC and support of each class."""
         support = self.counts["support"]
         columns = {key: present_only(self._classes.by_class(key), support) for key in ("precision", "recall", "f1")}
-        for key in ("average_precision", "auroc"):
-            columns[key] = self._ranking(key) if key in self.plan.metrics else np.full(len(support), np.nan)
+        off = np.full(len(support), np.nan)
+        columns |= {key: self._rankings().get(key, off) for key in ("average_precision", "auroc")}
         return ClassTable(support.copy(), columns, np.empty((0, 3), dtype=np.int64))
 
     @property
     def _classes(self) -> ClassCounts:
         return ClassCounts(self.counts["true_positives"], self.counts["predicted"], self.counts["support"])
 
-    def _ranking(self, key: str) -> Floats:
-        """A ranking metric of each class, NaN where it is not defined."""
-        scores, targets = self._whole("scores"), self._whole("targets")
-        return np.array([RANKINGS[key](scores[:, i], targets[:, i]) for i in range(scores.shape[1])], dtype=np.float64)
+    def _rankings(self) -> dict[str, Floats]:
+        """Ranking metrics of each class, NaN where they are not defined; sorting takes long, so they are kept."""
+        if self._ranked is None or self._ranked[0] != self.samples:
+            keys = [key for key in RANKINGS if key in self.plan.metrics]
+            columns = np.empty((len(keys), len(self.plan.classes)))
+            if keys:
+                scores, targets = self._whole("scores"), self._whole("targets")
+                for i in range(len(self.plan.classes)):
+                    ranking = rank(scores[:, i], targets[:, i])
+                    columns[:, i] = [RANKINGS[key](ranking) for key in keys]
+            self._ranked = self.samples, dict(zip(keys, columns, strict=True))
+        return self._ranked[1]
 
     def _average(self, key: str, by_class: Floats, average: Average) -> float:
         """Average over the classes that have a value."""
         if average == "micro":
-            return RANKINGS[key](self._whole("scores").ravel(), self._whole("targets").ravel())
+            return RANKINGS[key](rank(self._whole("scores").ravel(), self._whole("targets").ravel()))
         defined = np.where(np.isnan(by_class), 0, self.counts["support"])
         return mean_over_classes(np.nan_to_num(by_class), defined, average, empty=float("nan"))
