@@ -25,7 +25,7 @@ def test_cross_entropy_spreads_the_smoothed_share_over_all_classes(seed, smoothi
     wanted[np.arange(6), targets] += 1 - smoothing
     found = cross_entropy(logits, torch.from_numpy(targets), smoothing)
     assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), -(wanted * log_softmax).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(found.numpy(), -(wanted * log_softmax).sum(axis=1), rtol=1e-5, atol=1e-5)
 
 
 @given(st.integers(0, 1000), smoothings)
@@ -37,7 +37,7 @@ def test_binary_cross_entropy_smooths_each_class_by_itself(seed, smoothing):
     expected = -(wanted * np.log(probability) + (1 - wanted) * np.log(1 - probability)).mean(axis=1)
     found = binary_cross_entropy(logits, torch.from_numpy(targets.astype(np.float32)), smoothing)
     assert found.shape == (6,)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_losses_of_logits_far_out_are_finite():

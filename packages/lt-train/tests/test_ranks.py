@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+from sklearn import metrics as sk
+
+from lt_data import load_inputs
+from lt_train import RunFolder, load_exported
 
 PROGRAM = """
 import numpy as np
@@ -42,3 +49,65 @@ def test_two_processes_with_shares_of_different_size_have_the_metrics_of_one(tmp
     done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("equal") == 2
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+from lt_data import Preprocessing, TaskSpec, TransformConfig, build_index, load_data_config
+from lt_data.torch import Augmentation
+from lt_models import ClassifierSpec, build_classifier
+from lt_train import LoggerArgs, MetricArgs, ModelArgs, RunFolder, SaveCheckpointArgs, TrainConfig, TrainData, fit
+
+root = Path(sys.argv[1])
+spec = Preprocessing(image_size=(32, 32), resize_scale=1.0)
+augmentation = Augmentation.from_config(TransformConfig(color_jitter=None), spec)
+tables = {"train_csv": root / "train.csv", "val_csv": root / "val.csv", "classes": ["red", "green", "blue"]}
+index = build_index(load_data_config(tables), "multilabel")
+fit(
+    out=RunFolder(root / "run"),
+    classifier=build_classifier(ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=3)),
+    task=TaskSpec(task="multilabel", classes=index.classes, preprocessing=spec),
+    data=TrainData(train=index.train, val=index.val, augmentation=augmentation),
+    config=TrainConfig(
+        steps=24,
+        batch_size=8,
+        num_workers=0,
+        devices=2,
+        accelerator="cpu",
+        strategy="ddp",
+        model_args=ModelArgs(lr=3e-3),
+        metric_args=MetricArgs(train=True),
+        logger_args=LoggerArgs(log_every_num_steps=3, val_every_num_steps=6),
+        save_checkpoint_args=SaveCheckpointArgs(save_every_num_steps=2),
+    ),
+)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
+def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multilabel_job):
+    val = multilabel_job.data.val
+    for split, samples in (("train", multilabel_job.data.train), ("val", val)):
+        names = multilabel_job.task.classes.names
+        rows = [f'{samples.path(i)},"{",".join(names[k] for k in samples.labels_of(i))}"' for i in range(len(samples))]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["image_path,label", *rows[: -1 if split == "val" else None]]))
+    (tmp_path / "program.py").write_text(TRAINING)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder(tmp_path / "run")
+    exported = load_exported(folder.exported_best)
+    inputs = load_inputs([val.path(i) for i in range(len(val) - 1)], exported.task.preprocessing)
+    with torch.no_grad():
+        scores = exported.build().eval()(torch.from_numpy(inputs)).sigmoid().numpy()
+    truth = np.array([val.target(i) for i in range(len(val) - 1)]) > 0.5
+    assert exported.metrics["val_metric/hamming_distance"] == ((scores > 0.5) != truth).mean()
+    assert exported.metrics["val_loss"] == pytest.approx(sk.log_loss(truth.ravel(), scores.ravel()), abs=1e-5)
+    assert exported.metrics["val_metric/auroc_macro"] == pytest.approx(sk.roc_auc_score(truth, scores), abs=1e-6)
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    for line in lines:
+        if "train_loss" in line:
+            right = line["train_metric/accuracy"] * 3 * 8 * 3  # three steps of eight samples and three classes
+            assert right == pytest.approx(round(right))

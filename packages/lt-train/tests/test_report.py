@@ -149,6 +149,9 @@ def test_a_class_without_a_sample_is_named_once_and_left_out(request, name):
     assert last["val_metric/recall/green"] is None
     others = [last["val_metric/recall/red"], last["val_metric/recall/blue"]]
     assert last["val_metric/recall_macro"] == pytest.approx(np.mean(others))
+    drawn = EventAccumulator(str(job.out.root)).Reload().Tags()["scalars"]
+    assert "val_metric/recall/red" in drawn
+    assert "val_metric/recall/green" not in drawn
     row = rows_of(job)[1]
     assert (row["support"], row["recall"]) == ("0", "")
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 
 @attrs.frozen
@@ -20,6 +21,16 @@ class FabricRanks:
     """
 
     fabric: Fabric
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers.
+
+        Running means of batch normalisation follow the batches of each process, and it is those of the first that are
+        exported, so all must validate with them.
+        """
+        if self.fabric.world_size > 1:
+            for buffer in model.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def add_up(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Sum of an int64 array over the processes."""

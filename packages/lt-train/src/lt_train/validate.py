@@ -32,6 +32,8 @@ def validate(
     """
     training = classifier.training
     classifier.eval()
+    ranks = FabricRanks(fabric)
+    ranks.share_buffers(classifier)
     tally = make_tally(plan)
     weight_type = next(classifier.parameters()).dtype
     for images, targets in batches:
@@ -39,7 +41,7 @@ def validate(
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
         tally.update_loss(LOSSES[plan.task](logits, targets, 0.0).numpy())
     classifier.train(training)
-    tally.reduce(FabricRanks(fabric))
+    tally.reduce(ranks)
     return tally
 
 
