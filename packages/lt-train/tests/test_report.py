@@ -126,6 +126,16 @@ def test_training_is_the_same_whether_it_is_measured_or_not(job, tmp_path):
     assert all(torch.equal(state[key], again[key]) for key in state)
 
 
+@pytest.mark.parametrize(("name", "target"), [("job", [0.4, 0.3, 0.3]), ("multilabel_job", [0.55, 0.45])])
+def test_label_smoothing_keeps_the_training_loss_above_the_entropy_of_its_targets(request, name, target):
+    job = request.getfixturevalue(name)
+    entropy = -sum(share * math.log(share) for share in target)
+    smoothed = ModelArgs(lr=3e-3, label_smoothing=0.9)
+    job.run(steps=20, model_args=smoothed, logger_args=FREQUENT)
+    lines = lines_of(job)
+    assert all(line["train_loss"] >= entropy - 1e-6 for line in lines if "train_loss" in line)
+
+
 def test_class_wise_values_are_logged_but_do_not_fill_the_screen(job):
     job.run(metric_args=MetricArgs(classwise=True), steps=2)
     line = next(line for line in lines_of(job) if "val_loss" in line)
