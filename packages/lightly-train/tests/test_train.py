@@ -180,12 +180,12 @@ def test_a_run_can_replace_another_and_the_result_says_where_the_models_are(run,
     assert set(second.best_metrics) >= {"val_loss", "val_metric/top1_acc_micro", "val_metric/f1_macro"}
 
 
-def test_the_log_opens_with_the_arguments(run, tmp_path):
+def test_the_log_tells_what_was_read_and_then_the_arguments_before_training(run, tmp_path):
     run(tmp_path / "run", seed=5)
     log = (tmp_path / "run/train.log").read_text(encoding="utf-8")
     opening = log.partition("arguments: ")[2]
     arguments, _ = json.JSONDecoder().raw_decode(opening)
-    assert log.index("arguments: ") < 50
+    assert log.index("train: 24 images") < log.index("arguments: ") < log.index("training on")
     assert arguments["seed"] == 5
     assert arguments["model_args"]["lr"] == 3e-3
     assert arguments["data"]["classes"] == {"4": "red", "7": "green", "9": "blue"}

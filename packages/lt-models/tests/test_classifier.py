@@ -191,7 +191,7 @@ def test_the_input_comes_from_the_models_card():
     assert card.resize_scale == pytest.approx(1 / 0.95)
     assert card.resize_mode == "crop"
     assert model_input("torchvision/resnet18").resize_scale == pytest.approx(256 / 224)
-    assert model_input("timm/vit_base_patch16_siglip_224.webli").resize_mode == "squash"
+    assert model_input("timm/coat_lite_medium_384.in1k").resize_mode == "squash"
 
 
 def test_impossible_numbers_of_classes_are_refused():
