@@ -108,7 +108,7 @@ def export_onnx(
         raise ExportError(f"{out}: is a folder; name a file in it, such as {out / 'model.onnx'}")
     if not out.parent.is_dir():
         raise ExportError(f"{out.parent}: there is no such folder")
-    model = ScoresOf(copy.deepcopy(classifier).cpu().float(), task).eval()
+    model = _plainly_laid_out(ScoresOf(copy.deepcopy(classifier).cpu().float(), task).eval())
     proto = _to_proto(model, task, batch_size, dynamic_batch_size, opset_version, format_args or {})
     if simplify:
         proto = _simplified(proto)
@@ -123,6 +123,15 @@ def export_onnx(
         stream.write(content)
     logger.info("exported %s (%.1f MB)%s", out, len(content) / 1e6, f", {verification}" if verification else "")
     return OnnxExport(out, len(content), verification)
+
+
+def _plainly_laid_out(model: ScoresOf) -> ScoresOf:
+    """Weights in the order of their shape: PyTorch 2.10's exporter writes what another order does to pooling into the
+    graph, as loops that ONNX Runtime refuses."""
+    for parameter in model.parameters():
+        # `contiguous` would leave the strides of 1 x 1 convolutions, which still say channels-last.
+        parameter.data = torch.empty(parameter.shape, dtype=parameter.dtype).copy_(parameter.data)
+    return model
 
 
 def _to_proto(

@@ -53,7 +53,10 @@ class Classifier(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features, float of shape (N, F), of normalised images of shape (N, C, H, W)."""
-        return self._features(self.backbone, images.contiguous(memory_format=self.memory_format))
+        # An exported graph is for other kernels; the exporter writes what follows from the format into it.
+        if not torch.compiler.is_exporting():
+            images = images.contiguous(memory_format=self.memory_format)
+        return self._features(self.backbone, images)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float of shape (N, classes), of normalised images of shape (N, C, H, W)."""
