@@ -29,6 +29,7 @@ NAMES = [
     "RandomCrop",
     "RandomFlip",
     "ResolvedTransforms",
+    "STRUCTURE",
     "SampleIndex",
     "TaskSpec",
     "TaskSpecError",

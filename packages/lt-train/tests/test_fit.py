@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import lt_train.run
-from lt_data import DatasetError, ImageDecodeError, SampleIndex
+from lt_data import DatasetError, ImageDecodeError, SampleIndex, load_inputs
 from lt_train import (
+    EarlyStoppingArgs,
     LoaderArgs,
     LoggerArgs,
     MetricArgs,
@@ -27,6 +29,7 @@ from lt_train import (
     TrainingDivergedError,
     load_exported,
 )
+from lt_train.state import Patience
 
 
 def weights_of(folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -111,17 +114,35 @@ class Stopped(Exception):
 
 
 REPORTED = {"train": True, "classwise": True}
+EVERYTHING = {
+    "ema_decay": 0.9,
+    "mixup_alpha": 0.4,
+    "cutmix_alpha": 1.0,
+    "sampler": "balanced",
+    "class_weights": "balanced",
+    "layer_decay": 0.7,
+    "label_smoothing": 0.1,
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "stop_at", "num_workers", "accumulation"),
-    [("job", 1, 0, 1), ("job", 4, 2, 1), ("job", 5, 0, 3), ("multilabel_job", 2, 0, 1), ("multilabel_job", 5, 2, 2)],
+    ("name", "stop_at", "num_workers", "accumulation", "settings"),
+    [
+        ("job", 1, 0, 1, {}),
+        ("job", 4, 2, 1, {}),
+        ("job", 5, 0, 3, {}),
+        ("job", 4, 2, 2, EVERYTHING),
+        ("multilabel_job", 2, 0, 1, {}),
+        ("multilabel_job", 5, 2, 2, {**EVERYTHING, "loss": "asymmetric"}),
+    ],
 )
 def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
-    request, tmp_path, monkeypatch, name, stop_at, num_workers, accumulation
+    request, tmp_path, monkeypatch, name, stop_at, num_workers, accumulation, settings
 ):
     job = request.getfixturevalue(name)
     common = {
+        "model_args": ModelArgs(**settings),
+        "early_stopping_args": EarlyStoppingArgs(patience=50) if settings else None,
         "gradient_accumulation_steps": accumulation,
         "logger_args": LoggerArgs(log_every_num_steps=3, val_every_num_steps=4),
         "metric_args": MetricArgs(**REPORTED),
@@ -132,9 +153,9 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
     with monkeypatch.context() as patch:
         real = lt_train.run.save_checkpoint
 
-        def save_then_stop(path, model, optimizer, state, identity):
-            real(path, model, optimizer, state, identity)
-            if state.step == stop_at:
+        def save_then_stop(path, model, *others):
+            real(path, model, *others)
+            if model.step == stop_at:
                 raise Stopped
 
         patch.setattr(lt_train.run, "save_checkpoint", save_then_stop)
@@ -277,6 +298,68 @@ def test_only_the_head_learns_when_the_backbone_is_frozen(job):
     after = weights_of(job.out)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"head.weight", "head.bias"}
+
+
+def test_the_average_of_the_weights_is_what_is_validated_exported_and_predicts(job):
+    # The weights of the steps themselves swing far at this rate; their average is calm.
+    settings = {"lr": 3e-2, "lr_warmup_steps": 0, "ema_decay": 0.9}
+    result = job.run(steps=30, model_args=ModelArgs(**settings), logger_args=LoggerArgs(val_every_num_steps=30))
+    exported, checkpoint = load_exported(job.out.exported_last), load_exported(job.out.checkpoint)
+    training = torch.load(job.out.checkpoint, weights_only=True)["training_weights"]
+    assert all(torch.equal(tensor, checkpoint.state[name]) for name, tensor in exported.state.items())
+    assert not torch.equal(training["head.weight"], exported.state["head.weight"])
+    inputs = load_inputs([job.data.val.path(i) for i in range(len(job.data.val))], job.task.preprocessing)
+    with torch.no_grad():
+        logits = exported.build().eval()(torch.from_numpy(inputs))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(job.data.val.labels).long())
+    assert result.last_metrics["val_loss"] == pytest.approx(loss.item(), abs=1e-5)
+
+
+def test_a_run_without_improvement_ends_early_and_stays_ended(job):
+    settings = {
+        "model_args": ModelArgs(lr=1e-30),
+        "logger_args": LoggerArgs(val_every_num_steps=2),
+        "early_stopping_args": EarlyStoppingArgs(patience=3),
+        "steps": 40,
+    }
+    result = job.run(**settings)
+    assert load_exported(job.out.exported_last).step == 8
+    assert result.best_step == 2
+    assert "has not improved in 3 validations: ended at step 8" in job.out.log.read_text()
+    lines = job.out.metrics.read_text()
+    again = job.run(**settings, resume=True)
+    assert again.best_metrics == result.best_metrics
+    assert job.out.metrics.read_text() == lines
+
+
+@pytest.mark.parametrize(
+    ("values", "min_delta", "less_is_better", "waited"),
+    [
+        ([0.5, 0.6, 0.7], 0.0, False, [0, 0, 0]),
+        ([0.5, 0.505, 0.509, 0.52], 0.01, False, [0, 1, 2, 0]),
+        ([0.5, 0.4, 0.4, math.nan, 0.3], 0.0, True, [0, 0, 1, 2, 0]),
+    ],
+)
+def test_patience_waits_for_an_improvement_by_min_delta(values, min_delta, less_is_better, waited):
+    patience, found = Patience(), []
+    for value in values:
+        patience = patience.after(value, min_delta=min_delta, less_is_better=less_is_better)
+        found.append(patience.waited)
+    assert found == waited
+
+
+def test_a_compiled_run_learns_and_its_files_are_those_of_any_other(job, tmp_path):
+    plain = RunFolder(tmp_path / "plain")
+    job.run(torch_compile_args={"backend": "eager"})
+    job.run(out=plain)
+    assert weights_of(job.out).keys() == weights_of(plain).keys()
+    for name, tensor in weights_of(plain).items():
+        torch.testing.assert_close(weights_of(job.out)[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_what_torch_compile_does_not_know_is_refused_with_the_setting(job):
+    with pytest.raises(TrainConfigError, match=r"torch_compile_args.*speed"):
+        job.run(torch_compile_args={"speed": "ludicrous"})
 
 
 @pytest.mark.parametrize("asked", [1, "norms"])

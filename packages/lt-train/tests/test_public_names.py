@@ -10,6 +10,7 @@ NAMES = [
     "AccuracyArgs",
     "AverageArgs",
     "CalibrationArgs",
+    "EarlyStoppingArgs",
     "ExportedModel",
     "JsonlArgs",
     "LoaderArgs",

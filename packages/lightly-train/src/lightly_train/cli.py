@@ -14,7 +14,7 @@ from cyclopts import App
 from lt_data import ConfigError, ImageDecodeError, LtDataError, Problem
 from lt_export import LtExportError
 from lt_models import LtModelsError
-from lt_train import LoggerArgs, LtTrainError, ModelArgs, SaveCheckpointArgs
+from lt_train import EarlyStoppingArgs, LoggerArgs, LtTrainError, ModelArgs, SaveCheckpointArgs
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -48,6 +48,7 @@ def train(
     logger_args: LoggerArgs | None = None,
     metric_args: str | None = None,
     save_checkpoint_args: SaveCheckpointArgs | None = None,
+    early_stopping_args: EarlyStoppingArgs | None = None,
 ) -> None:
     """Train a classifier and print the best metrics as JSON.
 
@@ -71,6 +72,7 @@ def train(
         logger_args: What is logged where, and how often.
         metric_args: Which metrics are computed, and which decides, as YAML: "{classwise: true, auroc: null}".
         save_checkpoint_args: Which files are written.
+        early_stopping_args: When the run ends before its last step.
     """
     given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
     from lightly_train.train import train_image_classification

@@ -44,6 +44,8 @@ def train_image_classification(
     transform_args: Mapping[str, Any] | None = None,
     metric_args: Mapping[str, Any] | None = None,
     save_checkpoint_args: Mapping[str, Any] | None = None,
+    early_stopping_args: Mapping[str, Any] | None = None,
+    torch_compile_args: Mapping[str, Any] | None = None,
     loader_args: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train an image classifier.
@@ -60,9 +62,10 @@ def train_image_classification(
             start from.
         classification_task: `"multiclass"`, each image has one class; `"multilabel"`, each has any number, which needs
             `train_csv` and `val_csv` (or a share of the first).
-        model_args: `lr`, `weight_decay`, `lr_warmup_steps`, `gradient_clip_val`, `label_smoothing`, `layer_decay`,
-            `backbone_freeze`, `backbone_weights`, `backbone_args`, `pooling`, `head`, `head_dropout`, `drop_path_rate`;
-            see `lt_train.ModelArgs`.
+        model_args: The model: `backbone_freeze`, `backbone_weights`, `backbone_args`, `pooling`, `head`,
+            `head_dropout`, `drop_path_rate`. Its optimisation: `lr`, `weight_decay`, `lr_warmup_steps`,
+            `gradient_clip_val`, `layer_decay`, `ema_decay`. What it learns: `loss`, `label_smoothing`, `class_weights`,
+            `sampler`, `mixup_alpha`, `cutmix_alpha`. See `lt_train.ModelArgs`.
         steps: Optimiser steps; auto depends on the size of the data set, and the log gives the reason.
         epochs: Passes over the training data, instead of `steps`.
         batch_size: Images of one forward pass over all devices and nodes.
@@ -84,6 +87,8 @@ def train_image_classification(
         metric_args: `watch_metric`, `classwise`, `train`, `threshold`, and a key for each metric, such as `accuracy`,
             `f1`, `auroc`; None turns a metric off. See `lt_train.MetricArgs`.
         save_checkpoint_args: `save_every_num_steps`, `save_last`, `save_best`; see `lt_train.SaveCheckpointArgs`.
+        early_stopping_args: `patience`, `min_delta`; see `lt_train.EarlyStoppingArgs`. None trains to the last step.
+        torch_compile_args: Arguments of `torch.compile` for the training pass, `{}` for its defaults; None is off.
         loader_args: `prefetch_factor`, `timeout`, `multiprocessing_context`, `pin_memory` of the PyTorch DataLoader;
             see `lt_train.LoaderArgs`.
 

@@ -24,6 +24,7 @@ from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels
 from .preprocessing import preprocess as preprocess
+from .structuring import STRUCTURE as STRUCTURE
 from .structuring import structure as structure
 from .task import Classes as Classes
 from .task import Preprocessing as Preprocessing

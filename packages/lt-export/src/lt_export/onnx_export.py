@@ -126,8 +126,11 @@ def export_onnx(
 
 
 def _plainly_laid_out(model: ScoresOf) -> ScoresOf:
-    """Weights in the order of their shape: PyTorch 2.10's exporter writes what another order does to pooling into the
-    graph, as loops that ONNX Runtime refuses."""
+    """Weights in the order of their shape.
+
+    PyTorch 2.10's exporter writes what another order does to pooling into the graph, as loops that ONNX Runtime
+    refuses.
+    """
     for parameter in model.parameters():
         # `contiguous` would leave the strides of 1 x 1 convolutions, which still say channels-last.
         parameter.data = torch.empty(parameter.shape, dtype=parameter.dtype).copy_(parameter.data)

@@ -1,3 +1,4 @@
+from .config import EarlyStoppingArgs as EarlyStoppingArgs
 from .config import JsonlArgs as JsonlArgs
 from .config import LoaderArgs as LoaderArgs
 from .config import LoggerArgs as LoggerArgs

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
 from lt_train.metrics.tally import ClassTable, Tally
-from lt_train.state import TrainState, Validation
+from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file, write_torch_file
 
 DERIVED = ("task_spec", "train_files", "val_files")
@@ -26,13 +27,19 @@ FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 
 
 def save_checkpoint(
-    path: Path, model: ExportedModel, optimizer: Optimizer, state: TrainState, identity: Mapping[str, Any]
+    path: Path,
+    model: ExportedModel,
+    training_weights: Mapping[str, torch.Tensor] | None,
+    optimizer: Optimizer,
+    state: TrainState,
+    identity: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: Where.
         model: The model as of this step.
+        training_weights: The weights that training goes on with, where `model` holds an average of them.
         optimizer: Its moments are saved.
         state: Progress of the run.
         identity: Arguments and data of the run, JSON values; a resumed run must bring equal ones.
@@ -45,6 +52,8 @@ def save_checkpoint(
         "latest": _stored(state.latest),
         "loss_sum": state.loss_sum.cpu(),
         "loss_count": state.loss_count,
+        "patience": attrs.asdict(state.patience),
+        "training_weights": training_weights,
         "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
     }
@@ -54,6 +63,7 @@ def save_checkpoint(
 def restore_checkpoint(
     path: Path,
     classifier: nn.Module,
+    average: nn.Module | None,
     optimizer: Optimizer,
     identity: Mapping[str, Any],
     device: torch.device,
@@ -64,6 +74,7 @@ def restore_checkpoint(
     Args:
         path: The checkpoint.
         classifier: Takes the weights.
+        average: Takes their average, None where there is none.
         optimizer: Takes the moments.
         identity: Arguments and data of this run.
         device: Where the run is.
@@ -77,12 +88,22 @@ def restore_checkpoint(
     content = read_torch_file(path, {CHECKPOINT_FORMAT: VERSION})
     try:
         _check_same(json.loads(content["identity"]), identity, path)
-        classifier.load_state_dict(content["model"])
+        classifier.load_state_dict(content["model"] if average is None else content["training_weights"])
+        if average is not None:
+            average.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
         if tally is not None:
             tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
         best, latest = _restored(content["best"]), _restored(content["latest"])
-        return TrainState(content["step"], best, latest, content["loss_sum"].to(device), content["loss_count"], tally)
+        return TrainState(
+            step=content["step"],
+            best=best,
+            latest=latest,
+            loss_sum=content["loss_sum"].to(device),
+            loss_count=content["loss_count"],
+            patience=Patience(**content["patience"]),
+            tally=tally,
+        )
     except ResumeError:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
-from lt_data import ConfigError, Problem, above, at_least, between
+from lt_data import STRUCTURE, ConfigError, Problem, above, at_least, between, listed
 from lt_train.metrics.config import MetricArgs
 
 Auto = Literal["auto"]
+
+
+def _class_weights(value: Any) -> Any:
+    """Keys as texts: a class is named by its ID or its name."""
+    if value is None or value == "balanced":
+        return value
+    weights = value.values() if isinstance(value, Mapping) else [value]
+    if not all(isinstance(weight, (int, float)) and not isinstance(weight, bool) for weight in weights):
+        raise ValueError(f"expected 'balanced' or a dict from class to number, got {value!r}")
+    return {str(key): float(weight) for key, weight in value.items()}
+
+
+def _positive_weights(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    wrong = [repr(k) for k, weight in value.items() if not 0 < weight < math.inf] if isinstance(value, dict) else []
+    if wrong:
+        raise ValueError(f"weights must be above 0 and finite; wrong for {listed(wrong)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +54,18 @@ class ModelArgs:
             None treats all alike.
         label_smoothing: Share of the target spread over all classes, of multilabel over the two outcomes of each class;
             in training only.
+        loss: `cross_entropy` or `focal` for multiclass, `bce`, `focal` or `asymmetric` for multilabel; auto: the first.
+            Validation reports cross entropy whatever is trained with.
+        focal_gamma: γ of the focal loss.
+        asymmetric_gammas: γ of the positive and of the negative part of the asymmetric loss.
+        asymmetric_margin: Negatives of this probability and below count nothing in the asymmetric loss.
+        class_weights: Weights of the classes in the loss: `"balanced"`, or a dict by class ID or name, 1 for those that
+            it leaves out. Of multilabel classes it is the positives that weigh.
+        sampler: `"balanced"` draws every class alike, with repetition; None shows each sample once an epoch.
+        mixup_alpha: Pairs of images are blended, with shares drawn from Beta(α, α); 0 for none.
+        cutmix_alpha: A box of one image is put into the other; with mixup, each pair has one of both.
+        ema_decay: Share that an average of the weights keeps at each step; it is the average that is then validated and
+            exported. None for none.
     """
 
     backbone_freeze: bool | int | Literal["norms"] = attrs.field(default=False, validator=at_least(0))
@@ -51,6 +81,30 @@ class ModelArgs:
     gradient_clip_val: float | Auto = attrs.field(default="auto", validator=at_least(0.0))
     layer_decay: float | None = attrs.field(default=None, validator=attrs.validators.optional(between(0.01, 1.0)))
     label_smoothing: float = attrs.field(default=0.0, validator=between(0.0, 0.99))
+    loss: Literal["auto", "cross_entropy", "focal", "bce", "asymmetric"] = "auto"
+    focal_gamma: float = attrs.field(default=2.0, validator=at_least(0.0))
+    asymmetric_gammas: tuple[float, float] = attrs.field(default=(0.0, 4.0), validator=at_least(0.0))
+    asymmetric_margin: float = attrs.field(default=0.05, validator=between(0.0, 0.99))
+    class_weights: dict[str, float] | Literal["balanced"] | None = attrs.field(
+        default=None, validator=_positive_weights, metadata={STRUCTURE: _class_weights}
+    )
+    sampler: Literal["balanced"] | None = None
+    mixup_alpha: float = attrs.field(default=0.0, validator=at_least(0.0))
+    cutmix_alpha: float = attrs.field(default=0.0, validator=at_least(0.0))
+    ema_decay: float | None = attrs.field(default=None, validator=attrs.validators.optional(between(0.0, 0.999999)))
+
+
+@attrs.frozen(kw_only=True)
+class EarlyStoppingArgs:
+    """When a run ends before its last step.
+
+    Attributes:
+        patience: Validations without an improvement of the watched metric after which it ends.
+        min_delta: What is less than this better is no improvement.
+    """
+
+    patience: int = attrs.field(default=10, validator=at_least(1))
+    min_delta: float = attrs.field(default=0.0, validator=at_least(0.0))
 
 
 @attrs.frozen(kw_only=True)
@@ -148,6 +202,9 @@ class TrainConfig:
         logger_args: What is logged where, and how often.
         metric_args: Which metrics are computed, and which decides.
         save_checkpoint_args: Which files a run leaves.
+        early_stopping_args: When a run ends before its last step; None for never.
+        torch_compile_args: Arguments of `torch.compile` for the training pass, an empty dict for its defaults; None
+            compiles nothing. Validation is never compiled, so that its scores are those of `predict`.
         loader_args: How the PyTorch DataLoader works.
     """
 
@@ -167,6 +224,8 @@ class TrainConfig:
     logger_args: LoggerArgs = LoggerArgs()
     metric_args: MetricArgs = attrs.field(factory=MetricArgs)
     save_checkpoint_args: SaveCheckpointArgs = SaveCheckpointArgs()
+    early_stopping_args: EarlyStoppingArgs | None = None
+    torch_compile_args: dict[str, Any] | None = None
     loader_args: LoaderArgs = LoaderArgs()
 
     def __attrs_post_init__(self) -> None:

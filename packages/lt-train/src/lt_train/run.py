@@ -30,18 +30,20 @@ from lt_data.torch import (
 )
 from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
+from lt_train.averaging import WeightAverage
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
-from lt_train.errors import TrainingDivergedError
+from lt_train.errors import TrainConfigError, TrainingDivergedError
 from lt_train.exported import ExportedModel, save_exported
 from lt_train.loggers.build import Loggers
-from lt_train.losses import LOSSES, scores_of
+from lt_train.losses import scores_of
 from lt_train.metrics.build import is_classwise, make_tally
 from lt_train.metrics.plan import LESS_IS_BETTER, TRAIN, MetricPlan
 from lt_train.metrics.tally import Tally
 from lt_train.optim import lr_at, make_optimizer, set_lr
 from lt_train.progress import RunProgress
 from lt_train.ranks import FabricRanks
+from lt_train.recipe import Recipe
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import details
 from lt_train.run_report import write_report
@@ -121,6 +123,25 @@ def frozen_part(asked: bool | int | str) -> str | int | None:
     return asked
 
 
+def weights_of(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """Weights and buffers by name, on the CPU."""
+    return {name: tensor.detach().cpu() for name, tensor in classifier.state_dict().items()}
+
+
+def compile_training(classifier: Classifier, args: Mapping[str, Any] | None) -> None:
+    """Let torch.compile have the classifier's calls; its names and its `forward` stay as they are.
+
+    Raises:
+        TrainConfigError: They are not arguments of torch.compile.
+    """
+    if args is None:
+        return
+    try:
+        classifier.compile(**args)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TrainConfigError(f"torch_compile_args: {error}") from error
+
+
 class Run:
     """One run's parts, wired; `train` is the loop."""
 
@@ -132,6 +153,7 @@ class Run:
         data: TrainData,
         config: TrainConfig,
         plan: Plan,
+        recipe: Recipe,
         out: RunFolder,
         metrics: MetricPlan,
         watched: str,
@@ -140,7 +162,7 @@ class Run:
     ) -> None:
         self.fabric, self.task, self.data, self.config, self.plan = fabric, task, data, config, plan
         self.out, self.metrics, self.watched, self.cache = out, metrics, watched, cache
-        self.ranks, self.loss = FabricRanks(fabric), LOSSES[task.task]
+        self.ranks, self.recipe = FabricRanks(fabric), recipe
         self.named_missing = False
         self.identity = {
             **arguments,
@@ -152,6 +174,10 @@ class Run:
         self.classifier = classifier
         freeze(classifier, frozen_part(config.model_args.backbone_freeze))
         classifier.to(fabric.device)
+        decay = config.model_args.ema_decay
+        self.average = WeightAverage(classifier, decay) if decay is not None else None
+        self.evaluated = self.average.model if self.average else classifier
+        compile_training(classifier, config.torch_compile_args)
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
         self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
@@ -173,7 +199,13 @@ class Run:
         # The counts of all ranks were saved as one; the first goes on with them.
         tally = self.train_tally() if self.fabric.is_global_zero else None
         state = restore_checkpoint(
-            self.out.checkpoint, self.classifier, self.raw_optimizer, self.identity, self.fabric.device, tally
+            self.out.checkpoint,
+            self.classifier,
+            self.average.model if self.average else None,
+            self.raw_optimizer,
+            self.identity,
+            self.fabric.device,
+            tally,
         )
         state.tally = tally or self.train_tally()
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
@@ -183,7 +215,7 @@ class Run:
         """Step until the end or until asked to stop; validate, log and save on the way."""
         plan = self.plan
         batches = self.batches(first_step=state.step)
-        while state.step < plan.steps:
+        while state.step < plan.steps and not self.out_of_patience(state):
             gradient_norm = self.step(state, batches)
             last, stopping = state.step == plan.steps, self.asked_to_stop(stop)
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
@@ -198,11 +230,19 @@ class Run:
                 best = self.validate(state)
                 loggers.log(state.step, state.metrics)
                 progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
-            if save or stopping:
+            if save or stopping or self.out_of_patience(state):
                 self.save(state)
             if stopping and not last:
                 logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
                 stop.obey()
+        if self.out_of_patience(state):
+            waited = state.patience.waited
+            logger.info("%s has not improved in %d validations: ended at step %d", self.watched, waited, state.step)
+
+    def out_of_patience(self, state: TrainState) -> bool:
+        """Whether early stopping ends the run here."""
+        args = self.config.early_stopping_args
+        return args is not None and state.patience.waited >= args.patience
 
     def batches(self, *, first_step: int) -> Iterator[TrainBatch]:
         """The training batches from a step on; what is in them depends on the seed only."""
@@ -215,6 +255,7 @@ class Run:
             seed=self.config.seed,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
+            draws=self.recipe.draws,
         )
         dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed, self.cache)
         return iter(train_loader(dataset, sampler, **self.loading))
@@ -228,10 +269,10 @@ class Run:
             # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
             # dropout a function of the step and not a state.
             torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
-            images = self.finisher(batch)
+            images, targets = self.mixed(self.finisher(batch), batch.targets, state.step, part)
             with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
                 logits = self.model(images)
-                loss = self.loss(logits, batch.targets, self.config.model_args.label_smoothing).mean()
+                loss = self.recipe.loss(logits, targets).mean()
                 self.fabric.backward(loss / self.plan.accumulation)
             if state.tally is not None:
                 state.tally.update(scores_of(logits, self.task.task).numpy(), batch.targets.cpu().numpy())
@@ -242,8 +283,20 @@ class Run:
         self.optimizer.zero_grad()
         state.step += 1
         state.loss_count += 1
+        if self.average is not None:
+            self.average.update(self.classifier, state.step)
         assert norm is not None
         return norm
+
+    def mixed(
+        self, images: torch.Tensor, targets: torch.Tensor, step: int, part: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and targets after mixup and cutmix, as they came where there is neither."""
+        if not self.recipe.mixing:
+            return images, targets
+        first = self.fabric.global_rank * (self.plan.batch_size // self.fabric.world_size)
+        num_classes = len(self.task.classes)
+        return self.recipe.mixing(images, targets, num_classes=num_classes, step=step, part=part, first=first)
 
     def check_finite(self, state: TrainState, gradient_norm: torch.Tensor) -> None:
         """Stop before anything that is not finite is evaluated or saved; all ranks decide alike.
@@ -289,11 +342,16 @@ class Run:
 
     def validate(self, state: TrainState) -> bool:
         """Evaluate, and export the model if it is the best so far; returns whether it is."""
-        tally = validate(self.fabric, self.classifier, self.val_batches, self.metrics)
+        tally = validate(self.fabric, self.evaluated, self.val_batches, self.metrics)
         self.name_missing(tally)
         state.latest = Validation(state.step, validation_values(tally), tally.table())
         value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
-        best = improves(value, before, less_is_better=self.watched in LESS_IS_BETTER)
+        less = self.watched in LESS_IS_BETTER
+        best = improves(value, before, less_is_better=less)
+        if self.config.early_stopping_args is not None:
+            state.patience = state.patience.after(
+                value, min_delta=self.config.early_stopping_args.min_delta, less_is_better=less
+            )
         if best:
             state.best = state.latest
             if self.config.save_checkpoint_args.save_best:
@@ -315,7 +373,8 @@ class Run:
                 state.tally = self.train_tally()
 
         def write(model: ExportedModel) -> None:
-            save_checkpoint(self.out.checkpoint, model, self.raw_optimizer, state, self.identity)
+            training = weights_of(self.classifier) if self.average else None
+            save_checkpoint(self.out.checkpoint, model, training, self.raw_optimizer, state, self.identity)
             if self.config.save_checkpoint_args.save_last:
                 save_exported(self.out.exported_last, model)
 
@@ -324,7 +383,7 @@ class Run:
     def on_rank_zero(self, write: Callable[[ExportedModel], None], state: TrainState) -> None:
         """Let one process write, and the others wait for it."""
         if self.fabric.is_global_zero:
-            weights = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
+            weights = weights_of(self.evaluated)
             write(ExportedModel(self.task, self.classifier.spec, weights, state.metrics, state.step))
         self.fabric.barrier()
 

@@ -25,6 +25,28 @@ class Validation:
     table: ClassTable
 
 
+@attrs.frozen
+class Patience:
+    """What early stopping remembers.
+
+    Attributes:
+        best: Value of the last validation that counted as an improvement, None before the first.
+        waited: Validations since then.
+    """
+
+    best: float | None = None
+    waited: int = 0
+
+    def after(self, value: float, *, min_delta: float, less_is_better: bool) -> Patience:
+        """The same after another validation; less than `min_delta` better is no improvement."""
+        threshold = self.best
+        if threshold is not None:
+            threshold += -min_delta if less_is_better else min_delta
+        if improves(value, threshold, less_is_better=less_is_better):
+            return Patience(value, 0)
+        return Patience(self.best, self.waited + 1)
+
+
 @attrs.define
 class TrainState:
     """Progress of a run.
@@ -35,6 +57,7 @@ class TrainState:
         latest: The latest validation, None before the first.
         loss_sum: Sum of the training losses since they were last logged, of shape ().
         loss_count: How many are in it.
+        patience: How long the watched metric has not improved.
         tally: Training batches since they were last logged, None where they are not measured.
     """
 
@@ -43,12 +66,13 @@ class TrainState:
     latest: Validation | None
     loss_sum: torch.Tensor
     loss_count: int
+    patience: Patience
     tally: Tally | None
 
     @classmethod
     def fresh(cls, device: torch.device, tally: Tally | None) -> TrainState:
         """The state before the first step."""
-        return cls(0, None, None, torch.zeros((), device=device), 0, tally)
+        return cls(0, None, None, torch.zeros((), device=device), 0, Patience(), tally)
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -24,6 +24,7 @@ from lt_train.loggers.build import open_loggers
 from lt_train.metrics.build import watched_metric
 from lt_train.metrics.plan import plan_metrics
 from lt_train.progress import RunProgress
+from lt_train.recipe import make_recipe
 from lt_train.run import Run, TrainData, TrainResult
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import console_log, details, file_log
@@ -61,8 +62,9 @@ def fit(
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
 
     Raises:
-        TrainConfigError: `metric_args` asks for what the task does not have, `watch_metric` names no metric, the batch
-            does not divide over the devices, or the model cannot take images of this size.
+        TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
+            metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
+            torch.compile's, or the model cannot take images of this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -71,6 +73,7 @@ def fit(
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
     plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
+    recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
     check_input_sizes(classifier, task, data)
@@ -87,7 +90,7 @@ def fit(
             stack.enter_context(file_log(out.log, earlier))
         log_arguments(fabric, arguments, plan, reasons, data, task)
         cache = stack.enter_context(sample_cache(data, out))
-        run = Run(fabric, classifier, task, data, config, plan, out, metrics, watched, arguments, cache)
+        run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore() if resume else TrainState.fresh(fabric.device, run.train_tally())
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from lt_train.losses import LOSSES, scores_of
+from lt_train.losses import scores_of, validation_loss
 from lt_train.metrics.build import make_tally
 from lt_train.metrics.plan import LOSS, VAL, MetricPlan
 from lt_train.metrics.tally import Tally
@@ -34,12 +34,13 @@ def validate(
     classifier.eval()
     ranks = FabricRanks(fabric)
     ranks.share_buffers(classifier)
-    tally = make_tally(plan)
+    tally, loss = make_tally(plan), validation_loss(plan.task)
     weight_type = next(classifier.parameters()).dtype
     for images, targets in batches:
-        logits = classifier(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
+        # A compiled model would round otherwise than the exported one does.
+        logits = classifier.forward(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
-        tally.update_loss(LOSSES[plan.task](logits, targets, 0.0).numpy())
+        tally.update_loss(loss(logits, targets).numpy())
     classifier.train(training)
     tally.reduce(ranks)
     return tally

@@ -21,7 +21,7 @@ from lt_data.torch.sampler import SampleKey
 
 @attrs.frozen
 class TrainDataset(Dataset[TrainBatch]):
-    """Augmented samples, each a pure function of (seed, epoch, sample).
+    """Augmented samples, each a pure function of the seed and its key.
 
     Attributes:
         samples: What to read.
@@ -45,7 +45,7 @@ class TrainDataset(Dataset[TrainBatch]):
             ImageDecodeError: The file is not a whole image.
         """
         # The 1 keeps this stream apart from sample_order's, which is seeded with (seed, epoch).
-        rng = np.random.default_rng((self.seed, key.epoch, key.sample, 1))
+        rng = np.random.default_rng((self.seed, key.epoch, key.sample, 1, *([key.repeat] if key.repeat else [])))
         pixels = self.augmentation.geometry(self._image(key.sample), rng)
         return as_batch(pixels, self.samples.target(key.sample), self.augmentation.color(rng))
 
@@ -60,7 +60,9 @@ class TrainDataset(Dataset[TrainBatch]):
 
     def substitute(self, key: SampleKey, attempt: int) -> SampleKey:
         """The sample that takes the place of one that cannot be read, as its own epoch would see it elsewhere."""
-        rng = np.random.default_rng((self.seed, key.epoch, key.sample, 2, attempt))
+        rng = np.random.default_rng(
+            (self.seed, key.epoch, key.sample, 2, attempt, *([key.repeat] if key.repeat else []))
+        )
         return SampleKey(key.epoch, int(rng.integers(len(self))))
 
 
