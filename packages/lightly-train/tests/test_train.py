@@ -276,6 +276,15 @@ def test_a_model_goes_on_with_the_head_and_pooling_that_it_was_built_with(run, t
     assert (spec.head, spec.pooling, spec.backbone_args) == ("mlp", "avg", {"mlp_ratio": 2.0})
 
 
+def test_a_transformer_that_goes_on_from_weights_learns_slower_in_early_blocks(run, tmp_path):
+    first = run(tmp_path / "a", model="timm/test_vit-notpretrained", steps=1)
+    second = run(tmp_path / "b", model=first.exported_last, steps=1)
+    for result, decayed in ((first, False), (second, True)):
+        log = (result.out / "train.log").read_text(encoding="utf-8")
+        resolved, _ = json.JSONDecoder().raw_decode(log.partition("resolved: ")[2])
+        assert (resolved["layer_decay"] < 1.0) == decayed
+
+
 def test_only_one_of_two_sources_of_weights_is_taken(run, trained, tmp_path):
     with pytest.raises(ConfigError, match=r"model_args\.backbone_weights.*leave one of the two out"):
         run(tmp_path / "a", model=trained.exported_best, model_args={"backbone_weights": "weights.pth"})

@@ -87,3 +87,25 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero():
 def test_steps_and_epochs_together_are_refused():
     with pytest.raises(ConfigError, match="epochs  give either steps or epochs"):
         structure({"steps": 3, "epochs": 2}, TrainConfig, "")
+
+
+@pytest.mark.parametrize(("blocks", "decay"), [(12, 0.75), (24, 0.866), (40, 0.917)])
+def test_the_stem_of_a_tuned_transformer_learns_at_one_rate_however_deep_it_is(blocks, decay):
+    made, reasons = make_plan(TrainConfig(), num_samples=100, world_size=1, tuned_blocks=blocks)
+    assert made.layer_decay == pytest.approx(decay, abs=1e-3)
+    assert made.layer_decay**blocks == pytest.approx(0.75**12)
+    assert str(blocks) in reasons["model_args.layer_decay"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "blocks", "decay"),
+    [
+        ({}, None, 1.0),
+        ({"backbone_freeze": 2}, 12, 1.0),
+        ({"layer_decay": None}, 12, 1.0),
+        ({"layer_decay": 0.6}, None, 0.6),
+    ],
+)
+def test_other_models_have_no_layer_decay_unless_it_is_set(settings, blocks, decay):
+    config = TrainConfig(model_args=ModelArgs(**settings))
+    assert make_plan(config, num_samples=100, world_size=1, tuned_blocks=blocks)[0].layer_decay == decay

@@ -151,6 +151,7 @@ def run(arguments: Arguments) -> TrainResult:
         ),
         config=arguments.training,
         arguments=arguments.given,
+        has_weights=starts_from_weights(arguments, start),
         resume=arguments.resume_interrupted,
         earlier=earlier,
     )
@@ -170,6 +171,14 @@ def load_start(model: str) -> ExportedModel | None:
         return load_exported(Path(model))
     check_name(model)
     return None
+
+
+def starts_from_weights(arguments: Arguments, start: ExportedModel | None) -> bool:
+    """Whether the backbone has learnt something before, elsewhere."""
+    from lt_models import parse_name
+
+    given = start is not None or arguments.training.model_args.backbone_weights is not None
+    return given or parse_name(arguments.model).pretrained
 
 
 def model_preprocessing(model: str, start: ExportedModel | None) -> Preprocessing:

@@ -13,6 +13,7 @@ from torch import nn
 from lt_models import catalog
 from lt_models.backbone import Features
 from lt_models.heads import CLASS_ROWS, HEADS
+from lt_models.layers import layers
 from lt_models.memory import lay_channels_last, preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
@@ -50,6 +51,11 @@ class Classifier(nn.Module):
     def class_rows(self) -> tuple[str, ...]:
         """Names of the head's parameters of which each class has a row; all others are shared by the classes."""
         return CLASS_ROWS[self.spec.head]
+
+    @property
+    def num_blocks(self) -> int:
+        """Layers of the backbone after its stem, those that `freeze` and layer decay count."""
+        return len(layers(self.backbone)) - 1
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features, float of shape (N, F), of normalised images of shape (N, C, H, W)."""

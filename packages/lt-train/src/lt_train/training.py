@@ -45,6 +45,7 @@ def fit(
     data: TrainData,
     config: TrainConfig,
     arguments: Mapping[str, Any] | None = None,
+    has_weights: bool = False,
     resume: bool = False,
     earlier: Sequence[logging.LogRecord] = (),
 ) -> TrainResult:
@@ -58,6 +59,7 @@ def fit(
         config: How.
         arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones. None takes
             `config`.
+        has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
 
@@ -72,7 +74,8 @@ def fit(
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
-    plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size)
+    tuned = classifier.num_blocks if has_weights and classifier.memory_format != torch.channels_last else None
+    plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size, tuned_blocks=tuned)
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
