@@ -44,7 +44,9 @@ def save_checkpoint(
         "best": _stored(state.best),
         "latest": _stored(state.latest),
         "loss_sum": state.loss_sum.cpu(),
-        "loss_count": state.loss_count,
+        "loss_count": state.loss_count.cpu(),
+        "skipped": state.skipped.cpu(),
+        "skipped_in_a_row": state.skipped_in_a_row.cpu(),
         "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
     }
@@ -82,7 +84,11 @@ def restore_checkpoint(
         if tally is not None:
             tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
         best, latest = _restored(content["best"]), _restored(content["latest"])
-        return TrainState(content["step"], best, latest, content["loss_sum"].to(device), content["loss_count"], tally)
+        loss_sum, loss_count, skipped, in_a_row = (
+            torch.as_tensor(content.get(name, 0), dtype=torch.float32, device=device)
+            for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
+        )
+        return TrainState(content["step"], best, latest, loss_sum, loss_count, tally, skipped, in_a_row)
     except ResumeError:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:

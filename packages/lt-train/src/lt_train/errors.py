@@ -5,7 +5,7 @@ LtTrainError
 ├── ModelFileError         also a ValueError: a file is no model or checkpoint of ours, or is damaged
 ├── ResumeError            also a ValueError: there is nothing to resume, or the run is not the same; says what differs
 ├── TrainConfigError       also a ValueError: settings that fit no run of this data; names the setting
-└── TrainingDivergedError  also an ArithmeticError: the loss is not finite
+└── TrainingDivergedError  also an ArithmeticError: loss or gradient stay not finite; names the last images
 """
 
 from __future__ import annotations
@@ -32,4 +32,4 @@ class TrainConfigError(LtTrainError, ValueError):
 
 
 class TrainingDivergedError(LtTrainError, ArithmeticError):
-    """The loss is not finite: the learning rate is too high, or an input is broken."""
+    """The loss or its gradient was not finite in many steps in a row: the rate is too high, or an input is broken."""

@@ -32,8 +32,8 @@ from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
 from lt_train.checkpoint import restore_checkpoint, save_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
-from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel, save_exported
+from lt_train.finite import FiniteGuard
 from lt_train.loggers.build import Loggers
 from lt_train.losses import LOSSES, scores_of
 from lt_train.metrics.build import is_classwise, make_tally
@@ -155,6 +155,7 @@ class Run:
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
         self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
+        self.finite = FiniteGuard(fabric, classifier, self.raw_optimizer)
         self.finisher = Finisher(data.augmentation)
         self.loading = {
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
@@ -176,6 +177,7 @@ class Run:
             self.out.checkpoint, self.classifier, self.raw_optimizer, self.identity, self.fabric.device, tally
         )
         state.tally = tally or self.train_tally()
+        self.finite.resumed(state)
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
         return state
 
@@ -188,8 +190,7 @@ class Run:
             last, stopping = state.step == plan.steps, self.asked_to_stop(stop)
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)
-            if log or check or save or stopping:
-                self.check_finite(state, gradient_norm)
+            self.look_for_divergence(state, always=log or check or save or stopping)
             if log:
                 values = self.training_values(state, gradient_norm)
                 loggers.log(state.step, values)
@@ -223,6 +224,8 @@ class Run:
         """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
         set_train_mode(self.model)
         set_lr(self.optimizer, lr_at(state.step, self.plan))
+        self.finite.begin()
+        mean_loss = torch.zeros_like(state.loss_sum)
         for part in range(self.plan.accumulation):
             batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
             # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
@@ -233,32 +236,37 @@ class Run:
                 logits = self.model(images)
                 loss = self.loss(logits, batch.targets, self.config.model_args.label_smoothing).mean()
                 self.fabric.backward(loss / self.plan.accumulation)
-            if state.tally is not None:
-                state.tally.update(scores_of(logits, self.task.task).numpy(), batch.targets.cpu().numpy())
-            state.loss_sum += loss.detach() / self.plan.accumulation
+            if state.tally is not None and (scores := scores_of(logits, self.task.task)).isfinite().all():
+                state.tally.update(scores.numpy(), batch.targets.cpu().numpy())
+            mean_loss += loss.detach() / self.plan.accumulation
         limit = self.plan.clip_norm or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        state.step += 1
-        state.loss_count += 1
         assert norm is not None
+        self.finite.step(self.optimizer, state, mean_loss, norm)
+        self.optimizer.zero_grad()
         return norm
 
-    def check_finite(self, state: TrainState, gradient_norm: torch.Tensor) -> None:
-        """Stop before anything that is not finite is evaluated or saved; all ranks decide alike.
+    def look_for_divergence(self, state: TrainState, *, always: bool) -> None:
+        """Warn of skipped steps.
 
         Raises:
-            TrainingDivergedError: A loss since the last log, or the last gradient, is not finite.
+            TrainingDivergedError: There were many in a row.
         """
-        total = self.fabric.all_reduce(state.loss_sum + gradient_norm, reduce_op="sum")
-        assert isinstance(total, torch.Tensor)
-        if not torch.isfinite(total):
-            kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
-            raise TrainingDivergedError(
-                f"the loss or its gradient is not finite at step {state.step}: lower model_args.lr (now "
-                f"{self.plan.lr:g}), or look for broken inputs; {kept}"
-            )
+        kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
+        advice = f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
+        self.finite.look(state, partial(self.files_of, state.step - 1), advice, always=always)
+
+    def files_of(self, step: int) -> list[Path]:
+        """The images of a step, over all ranks."""
+        first, samples = step * self.plan.accumulation, self.data.train
+        sampler = StreamSampler(
+            num_samples=len(samples),
+            batch_size=self.plan.batch_size,
+            start=first,
+            stop=first + self.plan.accumulation,
+            seed=self.config.seed,
+        )
+        return [samples.path(key.sample) for keys in sampler for key in keys]
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
@@ -266,7 +274,7 @@ class Run:
         assert isinstance(mean, torch.Tensor)
         loss = mean.item()
         state.loss_sum = torch.zeros_like(state.loss_sum)
-        state.loss_count = 0
+        state.loss_count = torch.zeros_like(state.loss_count)
         return {
             "train_loss": loss,
             "learning_rate": lr_at(state.step - 1, self.plan),
