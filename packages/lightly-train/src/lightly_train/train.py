@@ -102,8 +102,10 @@ def train_image_classification(
             batch does not divide over the devices.
     """
     given = dict(locals())
-    arguments = read_arguments(given)
-    return run(arguments)
+    from lt_train.signals import leave_on_signals
+
+    with leave_on_signals():
+        return run(read_arguments(given))
 
 
 def run(arguments: Arguments) -> TrainResult:

@@ -16,7 +16,7 @@ from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
 from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.state import TrainState, Validation
-from lt_train.torchfile import read_torch_file, write_torch_file
+from lt_train.torchfile import read_torch_file
 
 DERIVED = ("task_spec", "train_files", "val_files")
 """What follows from the arguments and the data; told of only where no argument differs."""
@@ -25,32 +25,31 @@ FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 """Arguments that a resumed run may change: its result does not depend on them."""
 
 
-def save_checkpoint(
-    path: Path, model: ExportedModel, optimizer: Optimizer, state: TrainState, identity: Mapping[str, Any]
-) -> None:
-    """Write a checkpoint, whole or not at all.
+def checkpoint_content(
+    model: ExportedModel, optimizer: Optimizer, state: TrainState, identity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint holds.
 
     Args:
-        path: Where.
         model: The model as of this step.
         optimizer: Its moments are saved.
         state: Progress of the run.
         identity: Arguments and data of the run, JSON values; a resumed run must bring equal ones.
     """
-    content = {
+    return {
         **model.content(),
         "format": CHECKPOINT_FORMAT,
         "optimizer": optimizer.state_dict(),
         "best": _stored(state.best),
         "latest": _stored(state.latest),
-        "loss_sum": state.loss_sum.cpu(),
-        "loss_count": state.loss_count.cpu(),
-        "skipped": state.skipped.cpu(),
-        "skipped_in_a_row": state.skipped_in_a_row.cpu(),
+        "validation_due": state.validation_due,
+        "loss_sum": state.loss_sum,
+        "loss_count": state.loss_count,
+        "skipped": state.skipped,
+        "skipped_in_a_row": state.skipped_in_a_row,
         "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
     }
-    write_torch_file(path, content)
 
 
 def restore_checkpoint(
@@ -88,7 +87,8 @@ def restore_checkpoint(
             torch.as_tensor(content.get(name, 0), dtype=torch.float32, device=device)
             for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
         )
-        return TrainState(content["step"], best, latest, loss_sum, loss_count, tally, skipped, in_a_row)
+        due = bool(content.get("validation_due", False))
+        return TrainState(content["step"], best, latest, loss_sum, loss_count, tally, skipped, in_a_row, due)
     except ResumeError:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,9 +30,8 @@ from lt_data.torch import (
 )
 from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
-from lt_train.checkpoint import restore_checkpoint, save_checkpoint
+from lt_train.checkpoint import restore_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
-from lt_train.exported import ExportedModel, save_exported
 from lt_train.finite import FiniteGuard
 from lt_train.loggers.build import Loggers
 from lt_train.losses import LOSSES, scores_of
@@ -45,6 +44,7 @@ from lt_train.ranks import FabricRanks
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import details
 from lt_train.run_report import write_report
+from lt_train.saving import Saver, check_weights
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState, Validation, improves
 from lt_train.validate import validate, validation_values
@@ -161,6 +161,14 @@ class Run:
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
             "on_bad_image": data.on_bad_image,
         }
+        self.saver = Saver(
+            out,
+            task,
+            classifier,
+            self.raw_optimizer,
+            self.identity,
+            export_last=config.save_checkpoint_args.save_last,
+        )
         self.val_batches = eval_loader(
             EvalDataset(data.val, task.preprocessing),
             batch_size=plan.batch_size // fabric.world_size,
@@ -184,26 +192,45 @@ class Run:
     def train(self, state: TrainState, loggers: Loggers, progress: RunProgress, stop: StopRequest) -> None:
         """Step until the end or until asked to stop; validate, log and save on the way."""
         plan = self.plan
+        if state.validation_due:
+            self.finish_step(state, loggers, progress, stop, check=True, save=True)
         batches = self.batches(first_step=state.step)
         while state.step < plan.steps:
             gradient_norm = self.step(state, batches)
-            last, stopping = state.step == plan.steps, self.asked_to_stop(stop)
+            last = state.step == plan.steps
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)
-            self.look_for_divergence(state, always=log or check or save or stopping)
+            self.look_for_divergence(state, always=log or check or save)
             if log:
                 values = self.training_values(state, gradient_norm)
                 loggers.log(state.step, values)
                 progress.report(state.step, shown(values))
-            if check:
-                best = self.validate(state)
-                loggers.log(state.step, state.metrics)
-                progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
-            if save or stopping:
-                self.save(state)
-            if stopping and not last:
-                logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
-                stop.obey()
+            self.finish_step(state, loggers, progress, stop, check=check, save=save)
+
+    def finish_step(
+        self,
+        state: TrainState,
+        loggers: Loggers,
+        progress: RunProgress,
+        stop: StopRequest,
+        *,
+        check: bool,
+        save: bool,
+    ) -> None:
+        """Validate and save if it is time to, and stop if asked to; a validation may wait for the resumed run."""
+        stopping, best = self.asked_to_stop(stop), False
+        state.validation_due = check
+        if check and not stopping:
+            best = self.validate(state, stop)
+            stopping = state.validation_due
+        if check and not stopping:
+            loggers.log(state.step, state.metrics)
+            progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
+        self.save(state, best=best and self.config.save_checkpoint_args.save_best, checkpoint=save or stopping)
+        if stopping and (state.step < self.plan.steps or state.validation_due):
+            self.saver.wait()
+            logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
+            stop.obey()
 
     def batches(self, *, first_step: int) -> Iterator[TrainBatch]:
         """The training batches from a step on; what is in them depends on the seed only."""
@@ -295,17 +322,17 @@ class Run:
         state.tally = self.train_tally()
         return values
 
-    def validate(self, state: TrainState) -> bool:
-        """Evaluate, and export the model if it is the best so far; returns whether it is."""
-        tally = validate(self.fabric, self.classifier, self.val_batches, self.metrics)
+    def validate(self, state: TrainState, stop: StopRequest) -> bool:
+        """Evaluate, unless asked to stop before the end; returns whether the model is the best so far."""
+        tally = validate(self.fabric, self.classifier, self.val_batches, self.metrics, stop)
+        if tally is None:
+            return False
         self.name_missing(tally)
-        state.latest = Validation(state.step, validation_values(tally), tally.table())
+        state.latest, state.validation_due = Validation(state.step, validation_values(tally), tally.table()), False
         value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
         best = improves(value, before, less_is_better=self.watched in LESS_IS_BETTER)
         if best:
             state.best = state.latest
-            if self.config.save_checkpoint_args.save_best:
-                self.on_rank_zero(partial(save_exported, self.out.exported_best), state)
         return best
 
     def name_missing(self, tally: Tally) -> None:
@@ -315,35 +342,25 @@ class Run:
             details.debug("validation: no sample of %s; left out of averages over classes", ", ".join(missing))
         self.named_missing = True
 
-    def save(self, state: TrainState) -> None:
-        """Write the checkpoint, and export the model beside it."""
-        if state.tally is not None:
+    def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
+        """Save what is asked for, on the first rank and in the background."""
+        self.saver.look()
+        if not (best or checkpoint):
+            return
+        check_weights(self.classifier, state.step)
+        if checkpoint and state.tally is not None:
             state.tally.reduce(self.ranks)
             if not self.fabric.is_global_zero:
                 state.tally = self.train_tally()
-
-        def write(model: ExportedModel) -> None:
-            save_checkpoint(self.out.checkpoint, model, self.raw_optimizer, state, self.identity)
-            if self.config.save_checkpoint_args.save_last:
-                save_exported(self.out.exported_last, model)
-
-        self.on_rank_zero(write, state)
-
-    def on_rank_zero(self, write: Callable[[ExportedModel], None], state: TrainState) -> None:
-        """Let one process write, and the others wait for it."""
         if self.fabric.is_global_zero:
-            weights = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
-            write(ExportedModel(self.task, self.classifier.spec, weights, state.metrics, state.step))
+            self.saver.save(state, best=best, checkpoint=checkpoint)
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:
         """Whether any rank was: all must stop at the same step."""
-        if self.fabric.world_size == 1:
-            return stop.signal is not None
-        asked = torch.tensor(float(stop.signal is not None), device=self.fabric.device)
-        total = self.fabric.all_reduce(asked, reduce_op="sum")
-        assert isinstance(total, torch.Tensor)
-        return bool(total.item())
+        (signal,) = self.ranks.largest(stop.signal)
+        stop.agree(signal)
+        return signal > 0
 
     def result(self, state: TrainState) -> TrainResult:
         """What the caller is told, and the report, at the end of a run."""

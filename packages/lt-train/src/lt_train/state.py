@@ -38,6 +38,7 @@ class TrainState:
         tally: Training batches since they were last logged, None where they are not measured.
         skipped: Steps whose loss or gradient was not finite, of shape (); they count as steps.
         skipped_in_a_row: How many of the last steps, of shape ().
+        validation_due: The validation of this step was put off by a stop; a resumed run begins with it.
     """
 
     step: int
@@ -48,6 +49,7 @@ class TrainState:
     tally: Tally | None
     skipped: torch.Tensor
     skipped_in_a_row: torch.Tensor
+    validation_due: bool = False
 
     @classmethod
     def fresh(cls, device: torch.device, tally: Tally | None) -> TrainState:

@@ -23,6 +23,7 @@ from lt_train.errors import TrainConfigError
 from lt_train.loggers.build import open_loggers
 from lt_train.metrics.build import watched_metric
 from lt_train.metrics.plan import plan_metrics
+from lt_train.metrics_file import drop_validation
 from lt_train.progress import RunProgress
 from lt_train.run import Run, TrainData, TrainResult
 from lt_train.run_folder import RunFolder
@@ -89,12 +90,14 @@ def fit(
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, out, metrics, watched, arguments, cache)
         state = run.restore() if resume else TrainState.fresh(fabric.device, run.train_tally())
+        if state.validation_due and fabric.is_global_zero:
+            drop_validation(out.metrics, state.step)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        with progress.shown():
+        with progress.shown(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
