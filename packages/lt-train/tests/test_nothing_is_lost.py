@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_train import OutOfSpaceError, RunFolder, RunFolderError, load_exported
+from lt_models import Classifier
+from lt_train import (
+    LoggerArgs,
+    MetricArgs,
+    OutOfSpaceError,
+    RunFolder,
+    RunFolderError,
+    SaveCheckpointArgs,
+    load_exported,
+)
 from lt_train.run_lock import run_lock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
@@ -22,11 +31,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 SMALL_RUN = Path(__file__).parent / "small_run.py"
 
 
-def start(job, limit: int | None = None, **settings: object) -> subprocess.Popen[str]:
-    """Start a run of `job` in a process of its own, which may write files of `limit` bytes at most."""
+def start(job, **settings: object) -> subprocess.Popen[str]:
+    """Start a run of `job` in a process of its own."""
     command = [sys.executable, str(SMALL_RUN), str(job.data.train.root.parent), json.dumps(settings)]
-    limited = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=limited)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120.0) -> None:
@@ -74,35 +82,49 @@ def test_a_signal_in_training_saves_and_ends_with_the_documented_status(job, nam
     assert not list(job.out.root.rglob(".*"))
 
 
-SLOW_VALIDATION = {
-    "steps": 3,
-    "batch_size": 2,
-    "logger_args": {"log_every_num_steps": 1, "val_every_num_steps": 2},
-    "save_checkpoint_args": {"save_every_num_steps": 3},
-}
+def terminate_in_validation(classifier: Classifier) -> None:
+    """Ask for an end at the first batch of a validation."""
+
+    def ask(module, arguments):
+        if not module.training and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    classifier.register_forward_pre_hook(ask)
 
 
-def test_a_signal_in_a_validation_puts_it_off_and_the_resumed_run_has_no_seam(job, write_samples):
-    shutil.rmtree(job.data.val.root)
-    write_samples(job.data.val.root, 1500, seed=3)
+def test_a_signal_in_a_validation_puts_it_off_and_the_resumed_run_has_no_seam(job):
+    common = {
+        "steps": 3,
+        "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=2),
+        "metric_args": MetricArgs(train=True),
+        "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=3),
+    }
     whole = RunFolder(job.out.root.parent / "whole")
-    assert start(job, out="whole", **SLOW_VALIDATION).wait() == 0
-    for due in (2, 3):
-        process = start(job, resume=due > 2, **SLOW_VALIDATION)
-        wait_until(lambda due=due: any(line["step"] == due for line in lines_of(job.out)), process)
-        process.send_signal(signal.SIGTERM)
-        printed = process.communicate()[1]
-        assert process.returncode == 143, printed
-        assert torch.load(job.out.checkpoint, weights_only=True)["validation_due"], "the signal came too late"
-        assert torch.load(job.out.checkpoint, weights_only=True)["step"] == due
-    # What a run leaves that was resumed, validated and killed before it saved that.
+    job.run(out=whole, **common)
+    for attempt, due in enumerate((2, 2)):
+        with pytest.raises(SystemExit) as caught:
+            job.run(resume=attempt > 0, change=terminate_in_validation, **common)
+        assert caught.value.code == 143
+        saved = torch.load(job.out.checkpoint, weights_only=True)
+        assert (saved["step"], saved["validation_due"]) == (due, True)
+    # What a run leaves that was resumed, validated, and killed before it saved that.
     with open(job.out.metrics, "a") as stream:
-        stream.write('{"step": 3, "val_loss": 0.0}\n')
-    last = start(job, resume=True, **SLOW_VALIDATION)
-    assert last.wait() == 0
+        stream.write('{"step": 2, "val_loss": 0.0}\n')
+    job.run(resume=True, **common)
     assert_same(whole, job.out)
     assert whole.report.read_text() == job.out.report.read_text()
     assert load_exported(whole.exported_best).step == load_exported(job.out.exported_best).step
+
+
+def test_a_validation_of_the_last_step_that_was_put_off_is_made_up_for(job):
+    common = {"steps": 2, "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=5)}
+    whole = RunFolder(job.out.root.parent / "whole")
+    job.run(out=whole, **common)
+    with pytest.raises(SystemExit):
+        job.run(change=terminate_in_validation, **common)
+    job.run(resume=True, **common)
+    assert_same(whole, job.out)
+    assert load_exported(whole.exported_last).metrics == load_exported(job.out.exported_last).metrics
 
 
 def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job):
@@ -153,11 +175,11 @@ def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
+    """A file system of 24 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if not mounted or mounted.returncode:
         pytest.skip("this account may not mount a file system")
@@ -165,30 +187,46 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+class Stopped(Exception):
+    """An end without any save."""
+
+
+def stop_in_step(number: int) -> Callable[[Classifier], object]:
+    passes = iter(range(number - 1))
+
+    def count(module, arguments):
+        if module.training and next(passes, None) is None:
+            raise Stopped
+
+    return lambda classifier: classifier.register_forward_pre_hook(count)
+
+
 def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_checkpoint_stays(job, small_disk):
     out = RunFolder(small_disk / "run")
-    common = {"out": out, "steps": 6}
-    job.run(**common)
-    before = {path: path.read_bytes() for path in (out.checkpoint, out.exported_last, out.exported_best)}
-    filler = shutil.disk_usage(small_disk).free - 1_100_000
-    (small_disk / "filler").write_bytes(bytes(filler))
-    (out.root / ".filler.tmp").touch()
+    common = {"out": out, "steps": 6, "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=2)}
+    with pytest.raises(Stopped):
+        job.run(change=stop_in_step(3), **common)
+    before = out.checkpoint.read_bytes()
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 1_100_000))
     with pytest.raises(OutOfSpaceError, match=r"needed.*are free.*resume_interrupted") as caught:
-        job.run(**common, resume=True)
+        job.run(resume=True, **common)
     assert isinstance(caught.value, OSError)
-    assert caught.value.path.parent.parent == out.root
     assert caught.value.needed > caught.value.free > 0
-    assert {path: path.read_bytes() for path in before} == before
+    assert out.checkpoint.read_bytes() == before
+    assert not list(out.root.rglob(".*"))
+    (small_disk / "filler").unlink()
+    assert job.run(resume=True, **common).last_metrics
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a running process")
 def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
-    settings = {"steps": 4, "save_checkpoint_args": {"save_every_num_steps": 2}}
-    assert start(job, **settings).wait() == 0
-    before = job.out.checkpoint.read_bytes()
-    shorter = len(before) - 100_000
-    process = start(job, resume=False, out="other", limit=shorter, **settings)
+    process = start(job, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
+    wait_until(job.out.exported_last.is_file, process)
+    limit = job.out.checkpoint.stat().st_size - 100_000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
     printed = " ".join(process.communicate()[1].split())
     assert process.returncode == 1
     assert "OutOfSpaceError" in printed
     assert "File too large" in printed
-    assert not list((job.out.root.parent / "other").rglob(".*.tmp"))
+    assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
+    assert not list(job.out.root.rglob(".*"))

@@ -27,7 +27,7 @@ def worker_errors() -> Iterator[None]:
             raise
         process, how = found[1], " ".join(found[2].split()) or "is gone"
         raise LoaderWorkerError(
-            f"the loader process {process} {how.rstrip('.')}: most likely killed by the system for lack of memory. Lower "
-            "num_workers, batch_size or loader_args.prefetch_factor, and go on with resume_interrupted=True from what "
-            "was saved last"
+            f"the loader process {process} {how.rstrip('.')}: it was killed, most likely by the system for lack of "
+            "memory. Lower num_workers, batch_size or loader_args.prefetch_factor, and go on with "
+            "resume_interrupted=True from what was saved last"
         ) from error
