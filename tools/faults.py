@@ -93,29 +93,31 @@ def fork(out: RunFolder, *arguments: Any, resume: bool) -> int:
     return process
 
 
-def in_save(out: RunFolder) -> bool:
-    """Whether a file is half written."""
-    models = (out.checkpoint, out.exported_best, out.exported_last)
-    return any(file.with_name(f".{file.name}.tmp").exists() for file in models)
+def in_save(out: RunFolder, since: int) -> bool:
+    """Whether a file is half written, by a run that was started at `since` (ns); an older one is of a run before."""
+    for file in (out.checkpoint, out.exported_best, out.exported_last):
+        try:
+            if file.with_name(f".{file.name}.tmp").stat().st_mtime_ns > since:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def kill(process: int, out: RunFolder, delay: float, *, inside_save: bool) -> str:
     """Kill a run some seconds from now, or in the first save from then on; returns how it went."""
-    begin = time.monotonic()
+    begin, since = time.monotonic(), time.time_ns()
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             return "ended" if status == 0 else "failed"
         passed = time.monotonic() - begin
-        if passed > LONGEST_S:
+        if passed >= min(delay, LONGEST_S) and (in_save(out, since) or not inside_save or passed > LONGEST_S):
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            return "failed"
-        writing = in_save(out)
-        if passed >= delay and (writing or not inside_save):
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-            return "inside a save" if in_save(out) else "elsewhere"
+            if passed > LONGEST_S:
+                return "failed"
+            return "inside a save" if in_save(out, since) else "elsewhere"
         time.sleep(0.0 if inside_save else 0.002)
 
 
@@ -147,6 +149,7 @@ def differences(whole: RunFolder, killed: RunFolder) -> list[str]:
         if one.step != other.step or one.metrics != other.metrics:
             found.append(f"{name}: step or metrics")
         found += [f"{name}: {key}" for key in one.state if not torch.equal(one.state[key], other.state[key])]
+    found += [f"{file} was left behind" for file in killed.root.rglob(".*")]
     return found + [
         f"{getattr(whole, name).name} differs"
         for name in ("metrics", "report", "per_class")

@@ -230,3 +230,29 @@ def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
     assert "File too large" in printed
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
     assert not list(job.out.root.rglob(".*"))
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, dead):
+    process = start(job, devices=2, strategy="ddp", **ENDLESS)
+    wait_until(lambda: len(lines_of(job.out)) > 3, process)
+    (second,) = [
+        child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    killed, other = (process.pid, second) if dead == 0 else (second, process.pid)
+    os.kill(killed, signal.SIGKILL)
+    end = time.monotonic() + 30.0
+    while is_running(other):
+        process.poll()
+        assert time.monotonic() < end, "the other rank goes on"
+        time.sleep(0.05)
+    process.communicate()
+    assert process.returncode not in (0, None)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there and not only waits for its parent to look."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
