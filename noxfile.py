@@ -162,6 +162,13 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tools/fuzz/fuzz.py", *session.posargs)
 
 
+@nox.session(tags=["test"])
+def faults(session: nox.Session) -> None:
+    """Runs that are killed again and again, inside saves too: every file loads, and the end is the same to the bit."""
+    install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train")
+    session.run("python", "tools/faults.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Figures for the documentation, printed; nothing is asserted."""
@@ -171,6 +178,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/workers.py")
     install(session, "packages/lt-models")
     session.run("python", "tools/bench/models.py")
+    install(session, "packages/lt-train")
+    session.run("python", "tools/bench/saving.py")
 
 
 @nox.session(venv_backend="none")

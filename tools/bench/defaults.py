@@ -131,7 +131,7 @@ def real_weights(folder: Path) -> Path:
         import torch
 
         sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-        from efficientnet_lite0 import classifier_with_weights  # type: ignore[import-not-found]
+        from efficientnet_lite0 import classifier_with_weights
 
         torch.save(classifier_with_weights().backbone.state_dict(), path)
     return path

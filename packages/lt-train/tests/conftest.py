@@ -12,7 +12,7 @@ from PIL import Image
 
 from lt_data import Classes, Preprocessing, SampleIndex, TaskSpec, TransformConfig
 from lt_data.torch import Augmentation
-from lt_models import ClassifierSpec, build_classifier
+from lt_models import Classifier, ClassifierSpec, build_classifier
 from lt_train import RunFolder, TrainConfig, TrainData, TrainResult, fit
 
 settings.register_profile("untimed", deadline=None)
@@ -61,13 +61,23 @@ class Job:
     task: TaskSpec
     data: TrainData
 
-    def run(self, *, resume: bool = False, out: RunFolder | None = None, **settings: object) -> TrainResult:
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        out: RunFolder | None = None,
+        change: Callable[[Classifier], object] | None = None,
+        **settings: object,
+    ) -> TrainResult:
         torch.manual_seed(0)
         spec = ClassifierSpec(model=MODEL, num_classes=3, image_size=(32, 32), head_dropout=0.2)
+        classifier = build_classifier(spec)
+        if change is not None:
+            change(classifier)
         defaults = {"steps": 6, "batch_size": 8, "num_workers": 0, "accelerator": "cpu"}
         return fit(
             out=out or self.out,
-            classifier=build_classifier(spec),
+            classifier=classifier,
             task=self.task,
             data=self.data,
             config=TrainConfig(**{**defaults, **settings}),

@@ -14,7 +14,6 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import lt_train.run
 from lt_data import DatasetError, ImageDecodeError, SampleIndex, load_inputs
 from lt_train import (
     EarlyStoppingArgs,
@@ -137,7 +136,7 @@ EVERYTHING = {
     ],
 )
 def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
-    request, tmp_path, monkeypatch, name, stop_at, num_workers, accumulation, settings
+    request, tmp_path, name, stop_at, num_workers, accumulation, settings
 ):
     job = request.getfixturevalue(name)
     common = {
@@ -150,17 +149,15 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
     }
     job.run(**common)
     stopped = RunFolder(tmp_path / "stopped")
-    with monkeypatch.context() as patch:
-        real = lt_train.run.save_checkpoint
+    passes = iter(range(stop_at * accumulation))
 
-        def save_then_stop(path, model, *others):
-            real(path, model, *others)
-            if model.step == stop_at:
-                raise Stopped
+    def stop_in_the_next_step(module, arguments):
+        if module.training and next(passes, None) is None:
+            raise Stopped
 
-        patch.setattr(lt_train.run, "save_checkpoint", save_then_stop)
-        with pytest.raises(Stopped):
-            job.run(**common, out=stopped)
+    with pytest.raises(Stopped):
+        job.run(**common, out=stopped, change=lambda model: model.register_forward_pre_hook(stop_in_the_next_step))
+    assert torch.load(stopped.checkpoint, weights_only=True)["step"] == stop_at
     result = job.run(**common, out=stopped, resume=True, num_workers=num_workers)
     assert_bit_identical(job.out, stopped)
     assert job.out.report.read_text() == stopped.report.read_text()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 app = App(name="lightly-train", help="Train, use and ship image classifiers.")
 
+EXIT_CTRL_C = 130
+"""Exit status after Ctrl-C, as a shell has it; training has saved by then."""
+
 EXIT_WRONG_INPUT = 2
 """Exit status when arguments, data or files are wrong; the message says what to do."""
 
@@ -178,6 +181,8 @@ def main() -> None:
         raise SystemExit(EXIT_WRONG_INPUT) from error
     try:
         command(*bound.args, **bound.kwargs)
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_CTRL_C) from None
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

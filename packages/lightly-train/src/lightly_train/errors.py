@@ -11,11 +11,13 @@ LtModelsError             lt-models: names, weights
 ├── UnknownModelError     no model has that name
 └── WeightsError          pretrained weights cannot be had
 LtTrainError              lt-train: runs and model files
+├── LoaderWorkerError     a process that loads images was killed
 ├── ModelFileError        a file is no model of ours, or is damaged
+├── OutOfSpaceError       a file does not fit on the disk
 ├── ResumeError           nothing to resume, or the run is not the same
 ├── RunFolderError        `out` is in use
 ├── TrainConfigError      settings fit no run of this data
-└── TrainingDivergedError the loss is not finite
+└── TrainingDivergedError the loss stays not finite
 LtExportError             lt-export: ONNX files
 ├── EdgeModelError        a file is no exported model
 ├── ExportError           the model could not be exported
@@ -36,8 +38,10 @@ from lt_data import (
 from lt_export import EdgeModelError, ExportError, LtExportError, MissingPackageError, VerificationError
 from lt_models import LtModelsError, ModelConfigError, UnknownModelError, WeightsError
 from lt_train import (
+    LoaderWorkerError,
     LtTrainError,
     ModelFileError,
+    OutOfSpaceError,
     ResumeError,
     RunFolderError,
     TrainConfigError,
@@ -50,6 +54,7 @@ __all__ = [
     "EdgeModelError",
     "ExportError",
     "ImageDecodeError",
+    "LoaderWorkerError",
     "LtDataError",
     "LtExportError",
     "LtModelsError",
@@ -57,6 +62,7 @@ __all__ = [
     "MissingPackageError",
     "ModelConfigError",
     "ModelFileError",
+    "OutOfSpaceError",
     "PredictionArgumentError",
     "ResumeError",
     "RunFolderError",

@@ -105,10 +105,15 @@ def train_image_classification(
         ResumeError: There is nothing to resume, or an argument differs; names it.
         TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, or the
             batch does not divide over the devices.
+        TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row; names the images.
+        OutOfSpaceError: A file does not fit on the disk; what was saved before is intact.
+        LoaderWorkerError: A process that loads images was killed.
     """
     given = dict(locals())
-    arguments = read_arguments(given)
-    return run(arguments)
+    from lt_train.signals import leave_on_signals
+
+    with leave_on_signals():
+        return run(read_arguments(given))
 
 
 def run(arguments: Arguments) -> TrainResult:

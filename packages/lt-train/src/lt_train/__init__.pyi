@@ -6,8 +6,10 @@ from .config import ModelArgs as ModelArgs
 from .config import SaveCheckpointArgs as SaveCheckpointArgs
 from .config import TensorBoardArgs as TensorBoardArgs
 from .config import TrainConfig as TrainConfig
+from .errors import LoaderWorkerError as LoaderWorkerError
 from .errors import LtTrainError as LtTrainError
 from .errors import ModelFileError as ModelFileError
+from .errors import OutOfSpaceError as OutOfSpaceError
 from .errors import ResumeError as ResumeError
 from .errors import RunFolderError as RunFolderError
 from .errors import TrainConfigError as TrainConfigError

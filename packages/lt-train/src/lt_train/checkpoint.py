@@ -17,7 +17,7 @@ from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
 from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.state import Patience, TrainState, Validation
-from lt_train.torchfile import read_torch_file, write_torch_file
+from lt_train.torchfile import read_torch_file
 
 DERIVED = ("task_spec", "train_files", "val_files")
 """What follows from the arguments and the data; told of only where no argument differs."""
@@ -26,38 +26,38 @@ FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 """Arguments that a resumed run may change: its result does not depend on them."""
 
 
-def save_checkpoint(
-    path: Path,
+def checkpoint_content(
     model: ExportedModel,
     training_weights: Mapping[str, torch.Tensor] | None,
     optimizer: Optimizer,
     state: TrainState,
     identity: Mapping[str, Any],
-) -> None:
-    """Write a checkpoint, whole or not at all.
+) -> dict[str, Any]:
+    """What a checkpoint holds.
 
     Args:
-        path: Where.
         model: The model as of this step.
         training_weights: The weights that training goes on with, where `model` holds an average of them.
         optimizer: Its moments are saved.
         state: Progress of the run.
         identity: Arguments and data of the run, JSON values; a resumed run must bring equal ones.
     """
-    content = {
+    return {
         **model.content(),
         "format": CHECKPOINT_FORMAT,
         "optimizer": optimizer.state_dict(),
         "best": _stored(state.best),
         "latest": _stored(state.latest),
-        "loss_sum": state.loss_sum.cpu(),
+        "validation_due": state.validation_due,
+        "loss_sum": state.loss_sum,
         "loss_count": state.loss_count,
         "patience": attrs.asdict(state.patience),
         "training_weights": training_weights,
+        "skipped": state.skipped,
+        "skipped_in_a_row": state.skipped_in_a_row,
         "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
     }
-    write_torch_file(path, content)
 
 
 def restore_checkpoint(
@@ -95,14 +95,21 @@ def restore_checkpoint(
         if tally is not None:
             tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
         best, latest = _restored(content["best"]), _restored(content["latest"])
+        loss_sum, loss_count, skipped, in_a_row = (
+            torch.as_tensor(content[name], dtype=torch.float32, device=device)
+            for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
+        )
         return TrainState(
             step=content["step"],
             best=best,
             latest=latest,
-            loss_sum=content["loss_sum"].to(device),
-            loss_count=content["loss_count"],
+            loss_sum=loss_sum,
+            loss_count=loss_count,
             patience=Patience(**content["patience"]),
             tally=tally,
+            skipped=skipped,
+            skipped_in_a_row=in_a_row,
+            validation_due=bool(content["validation_due"]),
         )
     except ResumeError:
         raise

@@ -32,6 +32,14 @@ class FabricRanks:
             for buffer in model.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
+    def largest(self, *numbers: int) -> tuple[int, ...]:
+        """The largest of each number over the processes; all of them must ask."""
+        if self.fabric.world_size == 1:
+            return numbers
+        together = self.fabric.all_reduce(torch.tensor(numbers, device=self.fabric.device), reduce_op="max")
+        assert isinstance(together, torch.Tensor)
+        return tuple(together.tolist())
+
     def add_up(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Sum of an int64 array over the processes."""
         if self.fabric.world_size == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +31,10 @@ from lt_data.torch import (
 from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
 from lt_train.averaging import WeightAverage
-from lt_train.checkpoint import restore_checkpoint, save_checkpoint
+from lt_train.checkpoint import restore_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
-from lt_train.errors import TrainConfigError, TrainingDivergedError
-from lt_train.exported import ExportedModel, save_exported
+from lt_train.errors import TrainConfigError
+from lt_train.finite import FiniteGuard
 from lt_train.loggers.build import Loggers
 from lt_train.losses import scores_of
 from lt_train.metrics.build import is_classwise, make_tally
@@ -47,6 +47,7 @@ from lt_train.recipe import Recipe
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import details
 from lt_train.run_report import write_report
+from lt_train.saving import Saver, check_weights
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState, Validation, improves
 from lt_train.validate import validate, validation_values
@@ -123,11 +124,6 @@ def frozen_part(asked: bool | int | str) -> str | int | None:
     return asked
 
 
-def weights_of(classifier: Classifier) -> dict[str, torch.Tensor]:
-    """Weights and buffers by name, on the CPU."""
-    return {name: tensor.detach().cpu() for name, tensor in classifier.state_dict().items()}
-
-
 def compile_training(classifier: Classifier, args: Mapping[str, Any] | None) -> None:
     """Let torch.compile have the classifier's calls; its names and its `forward` stay as they are.
 
@@ -181,11 +177,21 @@ class Run:
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
         self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
+        self.finite = FiniteGuard(fabric, classifier, self.raw_optimizer)
         self.finisher = Finisher(data.augmentation)
         self.loading = {
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
             "on_bad_image": data.on_bad_image,
         }
+        self.saver = Saver(
+            out,
+            task,
+            self.evaluated,
+            classifier if self.average else None,
+            self.raw_optimizer,
+            self.identity,
+            export_last=config.save_checkpoint_args.save_last,
+        )
         self.val_batches = eval_loader(
             EvalDataset(data.val, task.preprocessing),
             batch_size=plan.batch_size // fabric.world_size,
@@ -208,33 +214,27 @@ class Run:
             tally,
         )
         state.tally = tally or self.train_tally()
+        self.finite.resumed(state)
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
         return state
 
     def train(self, state: TrainState, loggers: Loggers, progress: RunProgress, stop: StopRequest) -> None:
         """Step until the end or until asked to stop; validate, log and save on the way."""
         plan = self.plan
+        if state.validation_due:
+            self.finish_step(state, loggers, progress, stop, check=True, save=True)
         batches = self.batches(first_step=state.step)
         while state.step < plan.steps and not self.out_of_patience(state):
             gradient_norm = self.step(state, batches)
-            last, stopping = state.step == plan.steps, self.asked_to_stop(stop)
+            last = state.step == plan.steps
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)
-            if log or check or save or stopping:
-                self.check_finite(state, gradient_norm)
+            self.look_for_divergence(state, always=log or check or save)
             if log:
                 values = self.training_values(state, gradient_norm)
                 loggers.log(state.step, values)
                 progress.report(state.step, shown(values))
-            if check:
-                best = self.validate(state)
-                loggers.log(state.step, state.metrics)
-                progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
-            if save or stopping or self.out_of_patience(state):
-                self.save(state)
-            if stopping and not last:
-                logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
-                stop.obey()
+            self.finish_step(state, loggers, progress, stop, check=check, save=save)
         if self.out_of_patience(state):
             waited = state.patience.waited
             logger.info("%s has not improved in %d validations: ended at step %d", self.watched, waited, state.step)
@@ -244,19 +244,37 @@ class Run:
         args = self.config.early_stopping_args
         return args is not None and state.patience.waited >= args.patience
 
+    def finish_step(
+        self,
+        state: TrainState,
+        loggers: Loggers,
+        progress: RunProgress,
+        stop: StopRequest,
+        *,
+        check: bool,
+        save: bool,
+    ) -> None:
+        """Validate and save if it is time to, and stop if asked to; a validation may wait for the resumed run."""
+        stopping, best = self.asked_to_stop(stop), False
+        state.validation_due = check
+        if check and not stopping:
+            best = self.validate(state, stop)
+            stopping = state.validation_due
+        if check and not stopping:
+            loggers.log(state.step, state.metrics)
+            progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
+        ended = self.out_of_patience(state)
+        best = best and self.config.save_checkpoint_args.save_best
+        self.save(state, best=best, checkpoint=save or stopping or ended)
+        if stopping and (state.step < self.plan.steps or state.validation_due):
+            self.saver.wait()
+            logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
+            stop.obey()
+
     def batches(self, *, first_step: int) -> Iterator[TrainBatch]:
         """The training batches from a step on; what is in them depends on the seed only."""
         plan, fabric = self.plan, self.fabric
-        sampler = StreamSampler(
-            num_samples=len(self.data.train),
-            batch_size=plan.batch_size,
-            start=first_step * plan.accumulation,
-            stop=plan.steps * plan.accumulation,
-            seed=self.config.seed,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-            draws=self.recipe.draws,
-        )
+        sampler = self.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
         dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed, self.cache)
         return iter(train_loader(dataset, sampler, **self.loading))
 
@@ -264,6 +282,8 @@ class Run:
         """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
         set_train_mode(self.model)
         set_lr(self.optimizer, lr_at(state.step, self.plan))
+        self.finite.begin()
+        mean_loss = torch.zeros_like(state.loss_sum)
         for part in range(self.plan.accumulation):
             batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
             # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
@@ -274,18 +294,16 @@ class Run:
                 logits = self.model(images)
                 loss = self.recipe.loss(logits, targets).mean()
                 self.fabric.backward(loss / self.plan.accumulation)
-            if state.tally is not None:
-                state.tally.update(scores_of(logits, self.task.task).numpy(), batch.targets.cpu().numpy())
-            state.loss_sum += loss.detach() / self.plan.accumulation
+            if state.tally is not None and (scores := scores_of(logits, self.task.task)).isfinite().all():
+                state.tally.update(scores.numpy(), batch.targets.cpu().numpy())
+            mean_loss += loss.detach() / self.plan.accumulation
         limit = self.plan.clip_norm or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        self.optimizer.step()
+        assert norm is not None
+        self.finite.step(self.optimizer, state, mean_loss, norm)
         self.optimizer.zero_grad()
-        state.step += 1
-        state.loss_count += 1
         if self.average is not None:
             self.average.update(self.classifier, state.step)
-        assert norm is not None
         return norm
 
     def mixed(
@@ -298,20 +316,33 @@ class Run:
         num_classes = len(self.task.classes)
         return self.recipe.mixing(images, targets, num_classes=num_classes, step=step, part=part, first=first)
 
-    def check_finite(self, state: TrainState, gradient_norm: torch.Tensor) -> None:
-        """Stop before anything that is not finite is evaluated or saved; all ranks decide alike.
+    def look_for_divergence(self, state: TrainState, *, always: bool) -> None:
+        """Warn of skipped steps.
 
         Raises:
-            TrainingDivergedError: A loss since the last log, or the last gradient, is not finite.
+            TrainingDivergedError: There were many in a row.
         """
-        total = self.fabric.all_reduce(state.loss_sum + gradient_norm, reduce_op="sum")
-        assert isinstance(total, torch.Tensor)
-        if not torch.isfinite(total):
-            kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
-            raise TrainingDivergedError(
-                f"the loss or its gradient is not finite at step {state.step}: lower model_args.lr (now "
-                f"{self.plan.lr:g}), or look for broken inputs; {kept}"
-            )
+        kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
+        advice = f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
+        self.finite.look(state, partial(self.files_of, state.step - 1), advice, always=always)
+
+    def files_of(self, step: int) -> list[Path]:
+        """The images of a step, over all ranks."""
+        batches = self.sampler(step, step + 1, rank=0, world_size=1)
+        return [self.data.train.path(key.sample) for keys in batches for key in keys]
+
+    def sampler(self, first_step: int, stop_step: int, *, rank: int, world_size: int) -> StreamSampler:
+        """Which samples one rank sees from a step on."""
+        return StreamSampler(
+            num_samples=len(self.data.train),
+            batch_size=self.plan.batch_size,
+            start=first_step * self.plan.accumulation,
+            stop=stop_step * self.plan.accumulation,
+            seed=self.config.seed,
+            rank=rank,
+            world_size=world_size,
+            draws=self.recipe.draws,
+        )
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
@@ -319,7 +350,7 @@ class Run:
         assert isinstance(mean, torch.Tensor)
         loss = mean.item()
         state.loss_sum = torch.zeros_like(state.loss_sum)
-        state.loss_count = 0
+        state.loss_count = torch.zeros_like(state.loss_count)
         return {
             "train_loss": loss,
             "learning_rate": lr_at(state.step - 1, self.plan),
@@ -340,11 +371,13 @@ class Run:
         state.tally = self.train_tally()
         return values
 
-    def validate(self, state: TrainState) -> bool:
-        """Evaluate, and export the model if it is the best so far; returns whether it is."""
-        tally = validate(self.fabric, self.evaluated, self.val_batches, self.metrics)
+    def validate(self, state: TrainState, stop: StopRequest) -> bool:
+        """Evaluate, unless asked to stop before the end; returns whether the model is the best so far."""
+        tally = validate(self.fabric, self.evaluated, self.val_batches, self.metrics, stop)
+        if tally is None:
+            return False
         self.name_missing(tally)
-        state.latest = Validation(state.step, validation_values(tally), tally.table())
+        state.latest, state.validation_due = Validation(state.step, validation_values(tally), tally.table()), False
         value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
         less = self.watched in LESS_IS_BETTER
         best = improves(value, before, less_is_better=less)
@@ -354,8 +387,6 @@ class Run:
             )
         if best:
             state.best = state.latest
-            if self.config.save_checkpoint_args.save_best:
-                self.on_rank_zero(partial(save_exported, self.out.exported_best), state)
         return best
 
     def name_missing(self, tally: Tally) -> None:
@@ -365,36 +396,25 @@ class Run:
             details.debug("validation: no sample of %s; left out of averages over classes", ", ".join(missing))
         self.named_missing = True
 
-    def save(self, state: TrainState) -> None:
-        """Write the checkpoint, and export the model beside it."""
-        if state.tally is not None:
+    def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
+        """Save what is asked for, on the first rank and in the background."""
+        self.saver.look()
+        if not (best or checkpoint):
+            return
+        check_weights(self.classifier, state.step)
+        if checkpoint and state.tally is not None:
             state.tally.reduce(self.ranks)
             if not self.fabric.is_global_zero:
                 state.tally = self.train_tally()
-
-        def write(model: ExportedModel) -> None:
-            training = weights_of(self.classifier) if self.average else None
-            save_checkpoint(self.out.checkpoint, model, training, self.raw_optimizer, state, self.identity)
-            if self.config.save_checkpoint_args.save_last:
-                save_exported(self.out.exported_last, model)
-
-        self.on_rank_zero(write, state)
-
-    def on_rank_zero(self, write: Callable[[ExportedModel], None], state: TrainState) -> None:
-        """Let one process write, and the others wait for it."""
         if self.fabric.is_global_zero:
-            weights = weights_of(self.evaluated)
-            write(ExportedModel(self.task, self.classifier.spec, weights, state.metrics, state.step))
+            self.saver.save(state, best=best, checkpoint=checkpoint)
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:
         """Whether any rank was: all must stop at the same step."""
-        if self.fabric.world_size == 1:
-            return stop.signal is not None
-        asked = torch.tensor(float(stop.signal is not None), device=self.fabric.device)
-        total = self.fabric.all_reduce(asked, reduce_op="sum")
-        assert isinstance(total, torch.Tensor)
-        return bool(total.item())
+        (signal,) = self.ranks.largest(stop.signal)
+        stop.agree(signal)
+        return signal > 0
 
     def result(self, state: TrainState) -> TrainResult:
         """What the caller is told, and the report, at the end of a run."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from lt_train.errors import ResumeError, RunFolderError
+from lt_train.run_lock import LOCK_NAME, refuse_if_held
 
 
 @attrs.frozen
@@ -69,16 +70,18 @@ class RunFolder:
         """Refuse a folder that this run must not use; nothing is created or removed.
 
         Raises:
-            RunFolderError: The folder exists and is not empty, or is a file.
+            RunFolderError: The folder exists and is not empty, or is a file, or a run is going on in it.
             ResumeError: There is no checkpoint to resume from.
         """
         if resume and overwrite:
             raise ResumeError("give either resume_interrupted or overwrite, not both")
-        if resume and not self.checkpoint.is_file():
-            raise ResumeError(f"{self.checkpoint}: there is no checkpoint to resume; start without resume_interrupted")
         if self.root.exists() and not self.root.is_dir():
             raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
-        if self.root.is_dir() and any(self.root.iterdir()) and not (overwrite or resume):
+        refuse_if_held(self.root)
+        if resume and not self.checkpoint.is_file():
+            raise ResumeError(f"{self.checkpoint}: there is no checkpoint to resume; start without resume_interrupted")
+        found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
+        if found and not (overwrite or resume):
             raise RunFolderError(
                 f"{self.root}: exists and is not empty; choose another `out`, or set overwrite=True to replace the run "
                 "in it, or resume_interrupted=True to go on with it"
@@ -91,3 +94,15 @@ class RunFolder:
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.log, self.metrics, self.report, self.per_class, *self.root.glob("events.out.tfevents.*")):
             file.unlink(missing_ok=True)
+
+    def remove_temporary(self) -> None:
+        """Remove what a run that was killed had half written."""
+        for file in (
+            self.checkpoint,
+            self.exported_last,
+            self.exported_best,
+            self.metrics,
+            self.report,
+            self.per_class,
+        ):
+            file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)

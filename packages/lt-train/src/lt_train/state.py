@@ -56,23 +56,43 @@ class TrainState:
         best: The best validation by the watched metric, None before there is one.
         latest: The latest validation, None before the first.
         loss_sum: Sum of the training losses since they were last logged, of shape ().
-        loss_count: How many are in it.
+        loss_count: How many are in it, of shape ().
         patience: How long the watched metric has not improved.
         tally: Training batches since they were last logged, None where they are not measured.
+        skipped: Steps whose loss or gradient was not finite, of shape (); they count as steps.
+        skipped_in_a_row: How many of the last steps, of shape ().
+        validation_due: The validation of this step was put off by a stop; a resumed run begins with it.
     """
 
     step: int
     best: Validation | None
     latest: Validation | None
     loss_sum: torch.Tensor
-    loss_count: int
+    loss_count: torch.Tensor
     patience: Patience
     tally: Tally | None
+    skipped: torch.Tensor
+    skipped_in_a_row: torch.Tensor
+    validation_due: bool = False
 
     @classmethod
     def fresh(cls, device: torch.device, tally: Tally | None) -> TrainState:
         """The state before the first step."""
-        return cls(0, None, None, torch.zeros((), device=device), 0, Patience(), tally)
+        zeros = [torch.zeros((), device=device) for _ in range(4)]
+        return cls(0, None, None, zeros[0], zeros[1], Patience(), tally, zeros[2], zeros[3])
+
+    def count(self, loss: torch.Tensor, skipped: torch.Tensor) -> None:
+        """Count a step, without asking the device how it went.
+
+        Args:
+            loss: Its loss, of shape ().
+            skipped: Whether it was skipped, bool of shape ().
+        """
+        self.step += 1
+        self.loss_sum += loss.masked_fill(skipped, 0.0)
+        self.loss_count += ~skipped
+        self.skipped += skipped
+        self.skipped_in_a_row = (self.skipped_in_a_row + 1.0) * skipped
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +13,54 @@ from typing import Any
 import torch
 
 from lt_data import atomic_write
-from lt_train.errors import ModelFileError
+from lt_train.errors import ModelFileError, OutOfSpaceError
+
+MARGIN_BYTES = 1 << 20
+"""Left free beside a file's tensors, for names and plain values, and for others who write."""
+
+TENSOR_HEADER_BYTES = 256
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_torch_file(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors and plain values, whole or not at all.
 
     Raises:
-        OSError: The folder cannot be written or the disk is full; what was at `path` is still there.
+        OutOfSpaceError: It does not fit on the disk; what was at `path` is still there.
+        OSError: The folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as stream:
-        torch.save(dict(content), stream)
+    needed, free = _size(content) + MARGIN_BYTES, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OutOfSpaceError(path, needed, free)
+    try:
+        with atomic_write(path) as stream:
+            torch.save(dict(content), stream)
+    except (OSError, RuntimeError) as error:
+        cause = _os_error(error)
+        if cause is None or cause.errno not in FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise OutOfSpaceError(path, needed, free, cause.strerror or str(cause)) from error
+
+
+def _size(content: Any) -> int:
+    """Bytes that a value takes in a file, roughly: those of its tensors."""
+    if isinstance(content, torch.Tensor):
+        return content.numel() * content.element_size() + TENSOR_HEADER_BYTES
+    if isinstance(content, Mapping):
+        return sum(_size(value) for value in content.values())
+    if isinstance(content, (list, tuple)):
+        return sum(_size(value) for value in content)
+    return len(content) if isinstance(content, str) else 0
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The system's error below PyTorch's, which closes its archive, fails at that too, and reports only the latter."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def read_torch_file(path: Path, formats: Mapping[str, int]) -> dict[str, Any]:

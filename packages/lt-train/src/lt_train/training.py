@@ -20,13 +20,16 @@ from lt_models import Classifier
 from lt_train.auto import Plan, make_plan
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
+from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import open_loggers
 from lt_train.metrics.build import watched_metric
 from lt_train.metrics.plan import plan_metrics
+from lt_train.metrics_file import drop_validation
 from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
 from lt_train.run import Run, TrainData, TrainResult
 from lt_train.run_folder import RunFolder
+from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.signals import stop_request
 from lt_train.state import TrainState
@@ -70,7 +73,10 @@ def fit(
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
-        TrainingDivergedError: The loss is not finite.
+        TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
+        RunFolderError: Another process is running in `out`.
+        OutOfSpaceError: A file does not fit on the disk.
+        LoaderWorkerError: A process that loads images was killed.
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
@@ -81,12 +87,11 @@ def fit(
     watched = watched_metric(config.metric_args.watch_metric, metrics)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
-    if fabric.is_global_zero and not resume:
-        out.prepare()
-        if data.split is not None:
-            write_split(data.split, out.split)
-    fabric.barrier()
     with ExitStack() as stack:
+        if fabric.is_global_zero:
+            stack.enter_context(run_lock(out.root))
+            prepare(out, data, resume=resume)
+        fabric.barrier()
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:
             stack.enter_context(console_log(console))
@@ -95,16 +100,28 @@ def fit(
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore() if resume else TrainState.fresh(fabric.device, run.train_tally())
+        if state.validation_due and fabric.is_global_zero:
+            drop_validation(out.metrics, state.step)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        with progress.shown():
+        with progress.shown(), worker_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
     return result
+
+
+def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
+    """Remove what an earlier run must not leave to this one."""
+    out.remove_temporary()
+    if resume:
+        return
+    out.prepare()
+    if data.split is not None:
+        write_split(data.split, out.split)
 
 
 def log_result(result: TrainResult, watched: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +14,9 @@ from lt_train.metrics.build import make_tally
 from lt_train.metrics.plan import LOSS, VAL, MetricPlan
 from lt_train.metrics.tally import Tally
 from lt_train.ranks import FabricRanks
+from lt_train.signals import StopRequest
+
+Batch = TypeVar("Batch")
 
 
 @torch.no_grad()
@@ -21,14 +25,15 @@ def validate(
     classifier: nn.Module,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     plan: MetricPlan,
-) -> Tally:
+    stop: StopRequest,
+) -> Tally | None:
     """Count the validation split; equal for any number of ranks and any batch size up to rounding of the model.
 
     The model runs in evaluation mode and in the precision of its weights, as exported models do, whatever precision
     it is trained in.
 
     Returns:
-        The samples of all ranks, on each of them.
+        The samples of all ranks, on each of them; None when one of them was asked to stop before the last batch.
     """
     training = classifier.training
     classifier.eval()
@@ -36,7 +41,10 @@ def validate(
     ranks.share_buffers(classifier)
     tally, loss = make_tally(plan), validation_loss(plan.task)
     weight_type = next(classifier.parameters()).dtype
-    for images, targets in batches:
+    for batch in shared_pace(batches, ranks, stop):
+        if batch is None:
+            return None
+        images, targets = batch
         # A compiled model would round otherwise than the exported one does.
         logits = classifier.forward(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
@@ -44,6 +52,25 @@ def validate(
     classifier.train(training)
     tally.reduce(ranks)
     return tally
+
+
+def shared_pace(batches: Iterable[Batch], ranks: FabricRanks, stop: StopRequest) -> Iterator[Batch | None]:
+    """The batches, then None in place of those that are left when any rank is asked to stop.
+
+    Ranks may have different numbers of batches; each takes part in the question until the last has none left.
+    """
+    iterator = iter(batches)
+    while True:
+        batch = next(iterator, None)
+        more, signal = ranks.largest(int(batch is not None), stop.signal)
+        if not more:
+            return
+        if signal:
+            stop.agree(signal)
+            yield None
+            return
+        if batch is not None:
+            yield batch
 
 
 def validation_values(tally: Tally) -> dict[str, float]:

@@ -1,0 +1,125 @@
+"""What a run writes at a step: the best model, the checkpoint, the last model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lt_data import TaskSpec
+from lt_models import Classifier
+from lt_train.checkpoint import checkpoint_content
+from lt_train.errors import TrainingDivergedError
+from lt_train.exported import ExportedModel
+from lt_train.host_copies import HostCopies
+from lt_train.run_folder import RunFolder
+from lt_train.signals import StopRequest
+from lt_train.state import TrainState
+from lt_train.torchfile import write_torch_file
+from lt_train.writer import BackgroundWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Saver:
+    """Copies the state of a step, and writes the copy in the background; training stalls for the copy only.
+
+    Files of one step are written one after the other, the checkpoint after the best model that it knows of. What is
+    exported is the classifier that is validated; where that is an average, the trained one is in the checkpoint too.
+    """
+
+    def __init__(
+        self,
+        out: RunFolder,
+        task: TaskSpec,
+        classifier: Classifier,
+        trained: Classifier | None,
+        optimizer: Optimizer,
+        identity: Mapping[str, Any],
+        *,
+        export_last: bool,
+    ) -> None:
+        self._out, self._task, self._export_last = out, task, export_last
+        self._classifier, self._trained = classifier, trained
+        self._optimizer, self._identity = optimizer, identity
+        self._copies, self._writer = HostCopies(), BackgroundWriter()
+
+    def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
+        """Save a step: wait for the save before, copy, and leave the writing to the background.
+
+        Args:
+            state: As of this step.
+            best: Export the model as the best.
+            checkpoint: Write the checkpoint, and export the model as the last if that was asked for.
+
+        Raises:
+            OutOfSpaceError: A file of the save before did not fit on the disk.
+            OSError: It could not be written for another reason.
+        """
+        self._writer.wait()
+        weights = self._classifier.state_dict()
+        model = ExportedModel(self._task, self._classifier.spec, weights, dict(state.metrics), state.step)
+        whole = self._checkpoint(model, state) if checkpoint else model.content()
+        copied = self._copies.take(whole)
+        exported = model.content() | {"model": copied["model"]}
+        files: list[tuple[Path, Mapping[str, Any]]] = []
+        if best:
+            files.append((self._out.exported_best, exported))
+        if checkpoint:
+            files.append((self._out.checkpoint, copied))
+            if self._export_last:
+                files.append((self._out.exported_last, exported))
+        self._writer.start(partial(_write_all, files))
+
+    def _checkpoint(self, model: ExportedModel, state: TrainState) -> dict[str, Any]:
+        trained = self._trained.state_dict() if self._trained else None
+        return checkpoint_content(model, trained, self._optimizer, state, self._identity)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._writer.busy
+
+    def look(self) -> None:
+        """Raise what went wrong in the background, as soon as it is known; see `save`."""
+        self._writer.look()
+
+    def wait(self) -> None:
+        """Wait until everything is on the disk; raises as `save` does."""
+        self._writer.wait()
+
+    @contextmanager
+    def closing(self, stop: StopRequest) -> Iterator[None]:
+        """Wait at the end of the block, also when it raises, unless the program was told twice to stop."""
+        try:
+            yield
+        except BaseException:
+            if not stop.urgent:
+                try:
+                    self.wait()
+                except Exception as error:  # the first error is the one to raise
+                    logger.error("the last save failed: %s", error)
+            raise
+        self.wait()
+
+
+def check_weights(classifier: Classifier, step: int) -> None:
+    """Refuse to save weights that one step has thrown out of the range of numbers.
+
+    Raises:
+        TrainingDivergedError: A weight is not finite.
+    """
+    weights = [parameter.detach() for parameter in classifier.parameters()]
+    if not torch.isfinite(torch.nn.utils.get_total_norm(weights, torch.inf)):
+        raise TrainingDivergedError(f"a weight is not finite at step {step}, which was not saved: lower model_args.lr")
+
+
+def _write_all(files: list[tuple[Path, Mapping[str, Any]]]) -> None:
+    for path, content in files:
+        write_torch_file(path, content)

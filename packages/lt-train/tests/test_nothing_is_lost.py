@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_models import Classifier
+from lt_train import (
+    LoggerArgs,
+    MetricArgs,
+    OutOfSpaceError,
+    RunFolder,
+    RunFolderError,
+    SaveCheckpointArgs,
+    load_exported,
+)
+from lt_train.run_lock import run_lock
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
+
+SMALL_RUN = Path(__file__).parent / "small_run.py"
+
+
+def start(job, **settings: object) -> subprocess.Popen[str]:
+    """Start a run of `job` in a process of its own."""
+    command = [sys.executable, str(SMALL_RUN), str(job.data.train.root.parent), json.dumps(settings)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def lines_of(folder: RunFolder) -> list[dict[str, float]]:
+    return [json.loads(line) for line in folder.metrics.read_text().splitlines()] if folder.metrics.is_file() else []
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def assert_same(first: RunFolder, second: RunFolder) -> None:
+    one, other = load_exported(first.exported_last).state, load_exported(second.exported_last).state
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert first.metrics.read_text() == second.metrics.read_text()
+
+
+ENDLESS = {"steps": 100_000, "logger_args": {"log_every_num_steps": 1, "val_every_num_steps": 100_000}}
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_signal_in_training_saves_and_ends_with_the_documented_status(job, name, status):
+    process = start(job, num_workers=1, **ENDLESS)
+    wait_until(lambda: len(lines_of(job.out)) > 3, process)
+    workers = children(process.pid)
+    asked = time.monotonic()
+    process.send_signal(getattr(signal, name))
+    printed = process.communicate()[1]
+    assert time.monotonic() - asked < 5.0
+    # Python ends itself by SIGINT after KeyboardInterrupt, which a shell shows as 130.
+    assert process.returncode in (status, -signal.SIGINT if name == "SIGINT" else status), printed
+    step = torch.load(job.out.checkpoint, weights_only=True)["step"]
+    assert f"stopped at step {step};" in printed
+    assert load_exported(job.out.exported_last).step == step
+    assert lines_of(job.out)[-1]["step"] == step
+    assert workers
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not list(job.out.root.rglob(".*"))
+
+
+def terminate_in_validation(classifier: Classifier) -> None:
+    """Ask for an end at the first batch of a validation."""
+
+    def ask(module, arguments):
+        if not module.training and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    classifier.register_forward_pre_hook(ask)
+
+
+def test_a_signal_in_a_validation_puts_it_off_and_the_resumed_run_has_no_seam(job):
+    common = {
+        "steps": 3,
+        "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=2),
+        "metric_args": MetricArgs(train=True),
+        "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=3),
+    }
+    whole = RunFolder(job.out.root.parent / "whole")
+    job.run(out=whole, **common)
+    for attempt, due in enumerate((2, 2)):
+        with pytest.raises(SystemExit) as caught:
+            job.run(resume=attempt > 0, change=terminate_in_validation, **common)
+        assert caught.value.code == 143
+        saved = torch.load(job.out.checkpoint, weights_only=True)
+        assert (saved["step"], saved["validation_due"]) == (due, True)
+    # What a run leaves that was resumed, validated, and killed before it saved that.
+    with open(job.out.metrics, "a") as stream:
+        stream.write('{"step": 2, "val_loss": 0.0}\n')
+    job.run(resume=True, **common)
+    assert_same(whole, job.out)
+    assert whole.report.read_text() == job.out.report.read_text()
+    assert load_exported(whole.exported_best).step == load_exported(job.out.exported_best).step
+
+
+def test_a_validation_of_the_last_step_that_was_put_off_is_made_up_for(job):
+    common = {"steps": 2, "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=5)}
+    whole = RunFolder(job.out.root.parent / "whole")
+    job.run(out=whole, **common)
+    with pytest.raises(SystemExit):
+        job.run(change=terminate_in_validation, **common)
+    job.run(resume=True, **common)
+    assert_same(whole, job.out)
+    assert load_exported(whole.exported_last).metrics == load_exported(job.out.exported_last).metrics
+
+
+def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job):
+    settings = {**ENDLESS, "save_checkpoint_args": {"save_every_num_steps": 1}}
+    process = start(job, **settings)
+    wait_until(lambda: len(lines_of(job.out)) > 3, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode in (130, -signal.SIGINT)
+    assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
+    assert load_exported(job.out.exported_last).step >= 1
+    again = start(job, resume=True, **settings)
+    wait_until(lambda: "resumed" in job.out.log.read_text(), again)
+    assert not list(job.out.root.rglob(".*.tmp")) or again.poll() is None
+    again.kill()
+    again.communicate()
+
+
+def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stays(job):
+    process = start(job, num_workers=2, save_checkpoint_args={"save_every_num_steps": 2}, **ENDLESS)
+    wait_until(lambda: job.out.exported_last.is_file() and len(lines_of(job.out)) > 5, process)
+    asked = time.monotonic()
+    os.kill(children(process.pid)[-1], signal.SIGKILL)
+    printed = process.communicate()[1]
+    assert time.monotonic() - asked < 10.0
+    assert process.returncode == 1
+    assert "LoaderWorkerError" in printed
+    assert "Lower num_workers" in " ".join(printed.split())
+    assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 2
+    load_exported(job.out.exported_last)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_it(job):
+    process = start(job, num_workers=1, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
+    wait_until(job.out.checkpoint.is_file, process)
+    for how in ({"overwrite": True, "resume": False}, {"overwrite": False, "resume": True}, {}):
+        with pytest.raises(RunFolderError, match=f"process {process.pid} "):
+            job.out.check(**(how or {"overwrite": False, "resume": False}))
+    with pytest.raises(RunFolderError, match=f"process {process.pid} "):
+        job.run(resume=True)
+    process.kill()
+    process.communicate()
+    with run_lock(job.out.root):
+        assert (job.out.root / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert not (job.out.root / ".lock").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("this account may not mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class Stopped(Exception):
+    """An end without any save."""
+
+
+def stop_in_step(number: int) -> Callable[[Classifier], object]:
+    passes = iter(range(number - 1))
+
+    def count(module, arguments):
+        if module.training and next(passes, None) is None:
+            raise Stopped
+
+    return lambda classifier: classifier.register_forward_pre_hook(count)
+
+
+def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_checkpoint_stays(job, small_disk):
+    out = RunFolder(small_disk / "run")
+    common = {"out": out, "steps": 6, "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=2)}
+    with pytest.raises(Stopped):
+        job.run(change=stop_in_step(3), **common)
+    before = out.checkpoint.read_bytes()
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 1_100_000))
+    with pytest.raises(OutOfSpaceError, match=r"needed.*are free.*resume_interrupted") as caught:
+        job.run(resume=True, **common)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.needed > caught.value.free > 0
+    assert out.checkpoint.read_bytes() == before
+    assert not list(out.root.rglob(".*"))
+    (small_disk / "filler").unlink()
+    assert job.run(resume=True, **common).last_metrics
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a running process")
+def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
+    process = start(job, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
+    wait_until(job.out.exported_last.is_file, process)
+    limit = job.out.checkpoint.stat().st_size - 100_000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    printed = " ".join(process.communicate()[1].split())
+    assert process.returncode == 1
+    assert "OutOfSpaceError" in printed
+    assert "File too large" in printed
+    assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
+    assert not list(job.out.root.rglob(".*"))
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, dead):
+    process = start(job, devices=2, strategy="ddp", **ENDLESS)
+    wait_until(lambda: len(lines_of(job.out)) > 3, process)
+    (second,) = [
+        child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    killed, other = (process.pid, second) if dead == 0 else (second, process.pid)
+    os.kill(killed, signal.SIGKILL)
+    end = time.monotonic() + 30.0
+    while is_running(other):
+        process.poll()
+        assert time.monotonic() < end, "the other rank goes on"
+        time.sleep(0.05)
+    process.communicate()
+    assert process.returncode not in (0, None)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there and not only waits for its parent to look."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
