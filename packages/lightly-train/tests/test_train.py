@@ -151,8 +151,19 @@ def test_a_grey_model_is_continued_as_a_grey_model(run, tmp_path):
     first = run(tmp_path / "a", transform_args=grey)
     second = run(tmp_path / "b", model=first.exported_best, transform_args=None, reuse_class_head=True)
     assert lightly_train.load_model(second.exported_best, device="cpu").task.preprocessing.num_channels == 1
-    with pytest.raises(ModelFileError, match="takes 1 channels, this run 3"):
-        run(tmp_path / "c", model=first.exported_best, transform_args={"num_channels": 3})
+
+
+def test_a_model_goes_on_with_images_of_other_channels_and_another_size(run, tmp_path):
+    first = run(tmp_path / "a", model="timm/test_vit-notpretrained", steps=1, transform_args={"image_size": (32, 32)})
+    other = {"num_channels": 4, "image_size": (48, 64)}
+    second = run(tmp_path / "b", model=first.exported_last, steps=1, model_args={"lr": 1e-30}, transform_args=other)
+    trained = lightly_train.load_model(second.exported_last, device="cpu")
+    assert trained.task.preprocessing.image_size == (48, 64)
+    before = lightly_train.load_model(first.exported_last, device="cpu").classifier.backbone.patch_embed.proj.weight
+    after = trained.classifier.backbone.patch_embed.proj.weight
+    torch.testing.assert_close(after[:, 3], before[:, 0] * 3 / 4, atol=1e-6, rtol=0)
+    with pytest.raises(ModelFileError, match="4 channels and cannot be adapted to 3"):
+        run(tmp_path / "c", model=second.exported_last, transform_args={"num_channels": 3})
 
 
 def test_a_head_can_only_be_reused_from_a_file(run, tmp_path):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,3 +191,14 @@ def test_a_table_in_place_of_yaml_is_an_error_of_one_line(tmp_path):
 def test_names_that_yaml_takes_for_something_else_need_quotes():
     found = problems_of({**VALID, "classes": {0: False, 1: "yes"}})
     assert "need quotes" in found["data.classes[0]"]
+
+
+@attrs.frozen
+class Settings:
+    extra: dict[str, Any] | None = None
+
+
+@pytest.mark.parametrize("value", ["x", [1], 3])
+def test_what_should_be_a_dict_is_told_by_its_path(value):
+    with pytest.raises(ConfigError, match=r"args\.extra.*expected a dict"):
+        structure({"extra": value}, Settings, "args")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
 import pytest
@@ -343,7 +344,8 @@ def test_official_dinov2_weights_in_the_cache_folder_are_loaded_and_told_with_th
     expected = resample_abs_pos_embed(state["pos_embed"][:, 1:], (16, 16), num_prefix_tokens=0)
     torch.testing.assert_close(module.pos_embed, torch.nn.Parameter(expected))
     assert "Apache-2.0" in caplog.text
-    assert "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_reg4_pretrain.pth" in caplog.text
+    sha256 = hashlib.sha256((cache / "dinov2_vits14_reg4_pretrain.pth").read_bytes()).hexdigest()
+    assert f"dinov2_vits14_reg4_pretrain.pth, SHA-256 {sha256} (put there before, and not checked" in caplog.text
 
 
 def test_weights_without_registers_are_not_those_of_the_model_with_them(cache):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from lt_models import WeightsError
+from lt_models import WeightsError, create_classifier
 from lt_models.dinov3_models import TINY
 from lt_models.weights.local import load_weights
 from lt_models.weights.positions import resample_positions
@@ -242,6 +243,61 @@ def test_torchvisions_positions_are_resampled_too(tmp_path):
     module = torchvision.models.VisionTransformer(64, 8, 1, 2, 8, 16)
     report = load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="torchvision/x")
     assert report.mismatched == ()
+
+
+def test_positions_are_resampled_to_another_grid_of_as_many_patches(tmp_path):
+    given = random(VisionTransformer(**VIT))
+    module = VisionTransformer(**{**VIT, "img_size": (8, 32)})
+    load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"), model="timm/x")
+    torch.testing.assert_close(module.pos_embed, resample_abs_pos_embed(given.pos_embed, (2, 8)))
+    assert module.pos_embed.shape == given.pos_embed.shape
+
+
+@pytest.mark.parametrize("size", [(96, 96), (64, 128)])
+def test_weights_for_a_transformer_of_torchvision_fit_any_image_size(tmp_path, size):
+    given = torchvision.models.vit_b_32(weights=None)
+    torch.nn.init.normal_(given.encoder.pos_embedding)
+    path = saved(given.state_dict(), tmp_path / "x.pth")
+    classifier = create_classifier("torchvision/vit_b_32-notpretrained", 3, image_size=size, backbone_weights=path)
+    expected = resample_positions(given.encoder.pos_embedding.detach(), (size[0] // 32, size[1] // 32), prefix=1)
+    torch.testing.assert_close(classifier.backbone.encoder.pos_embedding.detach(), expected)
+
+
+def test_tables_of_relative_positions_are_resampled_by_timms_own_conversion(tmp_path):
+    given = random(timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), num_classes=0))
+    path = saved(given.state_dict(), tmp_path / "x.pth")
+    small = {"depths": (1, 1, 1, 1), "embed_dim": 96}
+    classifier = create_classifier(
+        "timm/swin_tiny_patch4_window7_224-notpretrained",
+        3,
+        image_size=(96, 64),
+        backbone_args=small,
+        backbone_weights=path,
+    )
+    report = load_weights(classifier.backbone, path)
+    assert report.mismatched == report.missing == ()
+
+
+def test_a_first_convolution_that_cannot_be_adapted_is_an_error_and_does_not_stay_random(tmp_path):
+    given = random(VisionTransformer(**VIT, in_chans=5))
+    path = saved(given.state_dict(), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="images of 5 channels and cannot be adapted to 3"):
+        load_weights(VisionTransformer(**VIT), path)
+
+
+def test_the_convolution_for_grey_images_sees_the_same_in_a_grey_image_of_three_channels(tmp_path):
+    given, module = random(VisionTransformer(**VIT, in_chans=1)), VisionTransformer(**VIT)
+    load_weights(module, saved(given.state_dict(), tmp_path / "x.pth"))
+    grey = torch.randn(2, 1, 16, 16)
+    torch.testing.assert_close(module.patch_embed(grey.expand(-1, 3, -1, -1)), given.patch_embed(grey))
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    given = random(VisionTransformer(**VIT))
+    with torch.no_grad():
+        given.norm.weight[0] = math.nan
+    with pytest.raises(WeightsError, match=r"not finite in norm\.weight"):
+        load_weights(VisionTransformer(**VIT), saved(given.state_dict(), tmp_path / "x.pth"))
 
 
 def test_positions_that_form_no_square_are_left_alone():

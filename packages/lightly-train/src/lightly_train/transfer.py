@@ -6,11 +6,13 @@ import logging
 
 import torch
 
-from lt_data import Classes
-from lt_models import Classifier
+from lt_data import Classes, listed
+from lt_models import Classifier, WeightsError, load_weights
 from lt_train import ExportedModel, ModelFileError
 
 logger = logging.getLogger(__name__)
+
+BACKBONE = "backbone."
 
 
 def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, reuse_head: bool) -> None:
@@ -25,19 +27,20 @@ def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, 
     Raises:
         ModelFileError: The backbones differ.
     """
-    if start.spec.num_channels != classifier.spec.num_channels:
-        raise ModelFileError(
-            f"the model to start from takes {start.spec.num_channels} channels, this run "
-            f"{classifier.spec.num_channels}; leave transform_args.num_channels out"
-        )
     head = {name: tensor for name, tensor in start.state.items() if name.startswith("head.")}
-    rest = {name: tensor for name, tensor in start.state.items() if name not in head}
+    backbone = {
+        name.removeprefix(BACKBONE): tensor for name, tensor in start.state.items() if name.startswith(BACKBONE)
+    }
     try:
-        missing, unexpected = classifier.load_state_dict(rest, strict=False)
-    except RuntimeError as error:
-        raise ModelFileError(f"the weights of {start.spec.model} do not fit the new run's model: {error}") from error
-    if unexpected or any(not name.startswith("head.") for name in missing):
-        raise ModelFileError(f"the weights of {start.spec.model} lack {missing}, and have {unexpected} too many")
+        report = load_weights(classifier.backbone, backbone, model=classifier.spec.model)
+    except WeightsError as error:
+        raise ModelFileError(f"the model to start from does not fit this run: {error}") from error
+    absent = [*report.missing, *report.mismatched]
+    if absent:
+        raise ModelFileError(
+            f"the weights of {start.spec.model} do not fit the new run's model, which has others: {listed(absent)}; "
+            "leave model_args.backbone_args as they were"
+        )
     kept = _copy_rows(start, head, classifier, classes) if reuse_head else []
     logger.info(
         "model: %s, weights of step %d; head: %d of %d rows kept%s",

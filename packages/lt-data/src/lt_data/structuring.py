@@ -86,6 +86,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda cls: _origin(cls) is Literal, _literal)
     factories: list[tuple[Callable[[Any], bool], Any]] = [
         (lambda cls: _origin(cls) is tuple, _tuple_hook),
+        (lambda cls: _origin(cls) is dict, _dict_hook),
         (lambda cls: _origin(cls) in (Union, UnionType), _union_hook),
         (attrs.has, _class_hook),
     ]
@@ -143,6 +144,17 @@ def _union_hook(union: Any, converter: cattrs.Converter) -> Callable[[Any, Any],
                     raise error
         kinds = [_kind(member) for member in members] + (["None"] if optional else [])
         raise ValueError(f"expected {' or '.join(kinds)}, got {_shown(value)}")
+
+    return hook
+
+
+def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    keys, values = get_args(kind)
+
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected a dict, got {_shown(value)}")
+        return {converter.structure(key, keys): converter.structure(inner, values) for key, inner in value.items()}
 
     return hook
 

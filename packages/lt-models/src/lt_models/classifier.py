@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from lt_models.memory import lay_channels_last, preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
 from lt_models.weights.local import load_weights
+
+logger = logging.getLogger(__name__)
 
 
 class Classifier(nn.Module):
@@ -138,6 +141,8 @@ def build_classifier(
         WeightsError: The weights cannot be had, or are those of another model; random ones never take their place.
     """
     name = catalog.check_name(spec.model)
+    if not name.pretrained and pretrained is None and backbone_weights is None:
+        logger.info("weights of %s/%s: random, as its name asks", name.package, name.model)
     wanted = (name.pretrained if pretrained is None else pretrained) and backbone_weights is None
     built = catalog.source(name.package).build(name, spec, pretrained=wanted)
     backbone = pooled(built, spec.pooling, spec.model)

@@ -34,10 +34,11 @@ def adapted_weight(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
     """Weights for images of any number of channels from those for RGB, by timm's rule (`timm.models.adapt_input_conv`).
 
     One channel stands for all three, so weights are summed; more repeat red, green and blue, and are scaled by 3 / n
-    so that the sum over channels, and with it the size of activations, stays.
+    so that the sum over channels, and with it the size of activations, stays. Those for grey images are repeated
+    likewise, and scaled by 1 / n.
 
     Args:
-        weight: Float of shape (out, 3, height, width).
+        weight: Float of shape (out, 3, height, width), or (out, 1, height, width).
         num_channels: n, at least 1.
 
     Returns:
@@ -45,5 +46,6 @@ def adapted_weight(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
     """
     if num_channels == 1:
         return weight.sum(dim=1, keepdim=True)
-    repeated = weight.repeat(1, math.ceil(num_channels / 3), 1, 1)[:, :num_channels]
-    return repeated * (3 / num_channels)
+    given = weight.shape[1]
+    repeated = weight.repeat(1, math.ceil(num_channels / given), 1, 1)[:, :num_channels]
+    return repeated * (given / num_channels)

@@ -40,6 +40,8 @@ def tokens(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
 def resize_positions(module: VisionTransformer, size: tuple[int, int]) -> None:
     """Interpolate the position embeddings, a square grid and the class token's, for images of another size."""
     grid = (size[0] // module.patch_size, size[1] // module.patch_size)
+    # Torchvision's own `image_size` is one number; `load_weights` asks for the grid.
+    module.grid_size = grid
     old = module.encoder.pos_embedding
     if old.shape[1] != 1 + grid[0] * grid[1] or grid[0] != grid[1]:
         resized = resample_positions(old.detach(), grid, prefix=1)

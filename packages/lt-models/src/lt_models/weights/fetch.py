@@ -61,7 +61,8 @@ def _from_cache(published: Published, path: Path) -> Path:
             f"Remove it, and it is fetched anew; or train from random weights with {_random(published)}",
             path=path,
         )
-    _log(published, path, sha256)
+    checked = "as published" if published.sha256 else "put there before, and not checked: it is published online only"
+    _log(published, f"{path}, SHA-256 {sha256} ({checked})")
     return path
 
 
@@ -80,7 +81,7 @@ def _from_network(published: Published, path: Path, part: Path) -> Path:
         part.replace(path)
         discard(part)
         _sync_folder(path.parent)
-        _log(published, path, sha256)
+        _log(published, f"{url}, kept as {path}, SHA-256 {sha256}")
         return path
     raise _unavailable(published, path, reasons)
 
@@ -115,15 +116,8 @@ def _random(published: Published) -> str:
     return f"{published.model}{NOT_PRETRAINED}" if published.model else f"<model>{NOT_PRETRAINED}"
 
 
-def _log(published: Published, path: Path, sha256: str) -> None:
-    logger.info(
-        "weights of %s: %s, kept as %s, SHA-256 %s, licence %s",
-        published.model or "the model",
-        published.urls[0] if published.urls else "put there by hand",
-        path,
-        sha256[:8],
-        published.licence,
-    )
+def _log(published: Published, where: str) -> None:
+    logger.info("weights of %s: %s, licence %s", published.model or "the model", where, published.licence)
 
 
 def _sha256(path: Path) -> str:

@@ -91,7 +91,7 @@ def _read_torch(path: Path, *, archive: bool) -> Any:
         with path.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path}: {_refusal(str(error))}; nothing in it was executed", path=path) from error
+        raise WeightsError(f"{path}: {_refusal(str(error))}; nothing in it was executed", path=path) from None
     # Damaged pickles fail in as many ways as there are instructions in them.
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
