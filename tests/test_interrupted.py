@@ -94,3 +94,29 @@ def test_a_run_that_was_killed_twice_ends_with_bit_identical_weights(shapes, tmp
     best = [torch.load(out / "exported_models/exported_best.pt", weights_only=True) for out in (whole, killed)]
     assert best[0]["step"] == best[1]["step"]
     assert best[0]["metrics"] == best[1]["metrics"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes of this kind")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_signal_while_the_data_are_read_ends_the_command_at_once_and_leaves_nothing(tmp_path, name, status):
+    table = tmp_path / "data.yaml"
+    os.mkfifo(table)
+    command = [sys.executable, "-c", "from lightly_train.cli import main; main()", "train", "--out", "run"]
+    command += ["--data", str(table), "--model", "timm/test_resnet-notpretrained"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, start_new_session=True)
+    while True:
+        try:
+            # Nobody can write to a pipe that nobody reads.
+            writing = os.open(table, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:
+            assert process.poll() is None, process.communicate()[1].decode()
+            time.sleep(0.01)
+    asked = time.monotonic()
+    process.send_signal(getattr(signal, name))
+    printed = process.communicate()[1].decode()
+    os.close(writing)
+    assert time.monotonic() - asked < 5.0
+    assert process.returncode == status, printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "run").exists()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,9 +23,10 @@ from lt_train import (
     SaveCheckpointArgs,
     load_exported,
 )
+from lt_train.host_copies import HostCopies
 from lt_train.run_lock import run_lock
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc, limits and mounts")
 
 SMALL_RUN = Path(__file__).parent / "small_run.py"
 
@@ -187,6 +187,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def test_what_is_saved_is_the_step_whatever_training_does_while_it_is_written():
+    weight, moment = torch.ones(3), torch.ones(2)
+    copied = HostCopies().take({"model": {"weight": weight}, "groups": [{"moments": (moment,), "lr": 0.1}]})
+    weight.zero_()
+    moment.zero_()
+    assert torch.equal(copied["model"]["weight"], torch.ones(3))
+    assert torch.equal(copied["groups"][0]["moments"][0], torch.ones(2))
+
+
 class Stopped(Exception):
     """An end without any save."""
 
@@ -208,7 +217,7 @@ def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_ch
         job.run(change=stop_in_step(3), **common)
     before = out.checkpoint.read_bytes()
     (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 1_100_000))
-    with pytest.raises(OutOfSpaceError, match=r"needed.*are free.*resume_interrupted") as caught:
+    with pytest.raises(OutOfSpaceError, match=r"the disk is full: .* needed.*resume_interrupted") as caught:
         job.run(resume=True, **common)
     assert isinstance(caught.value, OSError)
     assert caught.value.needed > caught.value.free > 0
@@ -218,8 +227,9 @@ def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_ch
     assert job.run(resume=True, **common).last_metrics
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a running process")
 def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
+    import resource
+
     process = start(job, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
     wait_until(job.out.exported_last.is_file, process)
     limit = job.out.checkpoint.stat().st_size - 100_000

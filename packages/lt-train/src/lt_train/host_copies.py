@@ -25,6 +25,18 @@ class HostCopies:
             torch.cuda.current_stream().synchronize()
         return copied
 
+    def reserve(self, content: Mapping[str, Any]) -> None:
+        """Make the buffers for `content`, and touch their memory, so that the first `take` need not."""
+        for key, value in content.items():
+            self._reserve(value, str(key))
+
+    def _reserve(self, value: Any, path: str) -> None:
+        if isinstance(value, torch.Tensor):
+            self._buffer(value, path).zero_()
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                self._reserve(inner, f"{path}.{key}")
+
     def _copy(self, value: Any, path: str) -> Any:
         if isinstance(value, torch.Tensor):
             return self._buffer(value, path).copy_(value.detach(), non_blocking=value.is_cuda)

@@ -226,6 +226,8 @@ class Run:
         batches = self.batches(first_step=state.step)
         while state.step < plan.steps and not self.out_of_patience(state):
             gradient_norm = self.step(state, batches)
+            if self.fabric.is_global_zero:
+                self.saver.reserve()
             last = state.step == plan.steps
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)

@@ -48,7 +48,16 @@ class Saver:
         self._out, self._task, self._export_last = out, task, export_last
         self._classifier, self._trained = classifier, trained
         self._optimizer, self._identity = optimizer, identity
-        self._copies, self._writer = HostCopies(), BackgroundWriter()
+        self._copies, self._writer, self._reserved = HostCopies(), BackgroundWriter(), False
+
+    def reserve(self) -> None:
+        """Make room in memory for the copies, in the background, once the optimiser has its moments."""
+        if not self._reserved:
+            self._reserved = True
+            content = {"model": self._classifier.state_dict(), "optimizer": self._optimizer.state_dict()}
+            if self._trained is not None:
+                content["training_weights"] = self._trained.state_dict()
+            self._writer.start(partial(self._copies.reserve, content))
 
     def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
         """Save a step: wait for the save before, copy, and leave the writing to the background.
