@@ -173,6 +173,6 @@ def test_all_ranks_skip_the_same_steps(tmp_path):
     (tmp_path / "program.py").write_text(RANKS)
     done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
+    first, second = (line for line in done.stdout.splitlines() if line.endswith("]"))  # Fabric may print there too
     assert first == second
     assert first.startswith("1.0 ")

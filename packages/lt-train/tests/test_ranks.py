@@ -15,6 +15,7 @@ from lt_train import RunFolder, load_exported
 
 PROGRAM = """
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from lt_data import structure
 from lt_train import MetricArgs
@@ -41,6 +42,8 @@ for task, truth in targets.items():
         assert part.mean_loss() == whole.mean_loss()
         np.testing.assert_array_equal(part.table().confusion, whole.table().confusion)
 print("equal", flush=True)
+fabric.barrier()
+torch.distributed.destroy_process_group()
 """
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from lt_data import ConfigError, ImageDecodeError, LtDataError, Problem
 from lt_export import LtExportError
@@ -174,7 +174,9 @@ def _print_json(values: dict[str, Any]) -> None:
 def main() -> None:
     """Entry point: errors that a user can mend are one message and exit status 2."""
     try:
-        command, bound, _ = app.parse_args(sys.argv[1:])
+        command, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False)
+    except CycloptsError as error:  # it has printed itself
+        raise SystemExit(EXIT_WRONG_INPUT) from error
     # Settings check their own ranges while the arguments are read.
     except ValueError as error:
         print(f"ConfigError: {error}", file=sys.stderr)
