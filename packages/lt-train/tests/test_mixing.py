@@ -57,3 +57,11 @@ def test_labels_of_both_images_are_kept_for_multilabel():
 def test_nothing_is_mixed_unless_asked():
     assert not Mixing(0.0, 0.0, 0)
     assert all(KINDS.values())
+
+
+def test_cutmix_takes_the_area_that_was_drawn():
+    # With alpha 1 the area is uniform: an image keeps 3/4 of itself in the mean, as each keeps the larger part.
+    images, labels = torch.zeros(400, 1, 32, 32), torch.zeros(400, dtype=torch.int64)
+    labels[::2] = 1
+    _, shares = KINDS["cutmix"](images, labels, num_classes=2, step=0, part=0, first=0)
+    assert shares.max(dim=1).values.mean() == pytest.approx(0.75, abs=0.03)
