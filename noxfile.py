@@ -88,6 +88,13 @@ def tests_lt_train(session: nox.Session) -> None:
     session.run("pytest", "packages/lt-train/tests", *session.posargs)
 
 
+@nox.session(name="tests-loggers", tags=["test"])
+def tests_loggers(session: nox.Session) -> None:
+    """MLflow with a server of its own, and Weights & Biases offline; none of it may be skipped."""
+    install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train[mlflow,wandb]", *GROUPS["tests"])
+    session.run("pytest", "packages/lt-train/tests/loggers", *session.posargs, env={"LT_TRAIN_SERVICES": "needed"})
+
+
 @nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
 def tests_lt_export(session: nox.Session) -> None:
     """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
@@ -180,6 +187,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/models.py")
     install(session, "packages/lt-train")
     session.run("python", "tools/bench/saving.py")
+    install(session, "packages/lt-train[mlflow]")
+    session.run("python", "tools/bench/loggers.py")
 
 
 @nox.session(venv_backend="none")

@@ -16,6 +16,7 @@ PAGES = {
         "docs/quickstart.md",
         "docs/data.md",
         "docs/training.md",
+        "docs/logging.md",
         "docs/models.md",
         "docs/predict.md",
         "docs/edge.md",

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ["torch", "torchvision", "timm", "onnx", "pydicom", "tensorboard", "onnxruntime", "lightning_fabric"]
+HEAVY = [
+    *("torch", "torchvision", "timm", "onnx", "pydicom", "tensorboard", "onnxruntime", "lightning_fabric"),
+    *("mlflow", "wandb"),
+]
 
 HELP = """
 import contextlib, io, sys

@@ -81,7 +81,8 @@ def train_image_classification(
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
         overwrite: Replace the run in `out`; files that are not a run's stay.
         reuse_class_head: When `model` is a file: keep the head's rows of classes whose name stays.
-        logger_args: `log_every_num_steps`, `val_every_num_steps`, `tensorboard`, `jsonl`; see `lt_train.LoggerArgs`.
+        logger_args: `log_every_num_steps`, `val_every_num_steps`, `val_log_every_num_steps`, and a key for each logger:
+            `tensorboard`, `jsonl` (on), `mlflow`, `wandb` (off); see `lt_train.LoggerArgs`.
         transform_args: `image_size`, `num_channels`, `normalize`, `resize_mode`, `random_crop`, `random_flip`,
             `color_jitter`, `rand_augment` and more, `val`; see `lt_data.TransformConfig`. None turns a transform off.
         metric_args: `watch_metric`, `classwise`, `train`, `threshold`, and a key for each metric, such as `accuracy`,
@@ -103,8 +104,8 @@ def train_image_classification(
         ModelFileError: `model` is a file that is not ours. Nothing in it is executed.
         RunFolderError: `out` is in use.
         ResumeError: There is nothing to resume, or an argument differs; names it.
-        TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, or the
-            batch does not divide over the devices.
+        TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, a
+            logger is not installed, or the batch does not divide over the devices.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row; names the images.
         OutOfSpaceError: A file does not fit on the disk; what was saved before is intact.
         LoaderWorkerError: A process that loads images was killed.

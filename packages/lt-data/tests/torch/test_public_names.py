@@ -21,6 +21,7 @@ NAMES = [
     "eval_loader",
     "open_cache",
     "preview",
+    "sample_grid",
     "sample_order",
     "train_loader",
 ]

@@ -1,10 +1,7 @@
 from .config import EarlyStoppingArgs as EarlyStoppingArgs
-from .config import JsonlArgs as JsonlArgs
 from .config import LoaderArgs as LoaderArgs
-from .config import LoggerArgs as LoggerArgs
 from .config import ModelArgs as ModelArgs
 from .config import SaveCheckpointArgs as SaveCheckpointArgs
-from .config import TensorBoardArgs as TensorBoardArgs
 from .config import TrainConfig as TrainConfig
 from .errors import LoaderWorkerError as LoaderWorkerError
 from .errors import LtTrainError as LtTrainError
@@ -17,6 +14,11 @@ from .errors import TrainingDivergedError as TrainingDivergedError
 from .exported import ExportedModel as ExportedModel
 from .exported import load_exported as load_exported
 from .exported import save_exported as save_exported
+from .loggers.config import JsonlArgs as JsonlArgs
+from .loggers.config import LoggerArgs as LoggerArgs
+from .loggers.config import MLflowArgs as MLflowArgs
+from .loggers.config import TensorBoardArgs as TensorBoardArgs
+from .loggers.config import WandbArgs as WandbArgs
 from .metrics.config import AccuracyArgs as AccuracyArgs
 from .metrics.config import AverageArgs as AverageArgs
 from .metrics.config import CalibrationArgs as CalibrationArgs

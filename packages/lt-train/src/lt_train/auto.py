@@ -44,6 +44,7 @@ class Plan:
         layer_decay: Factor of the learning rate from a block to the one before it, 1 for none.
         log_every: Steps between training values.
         val_every: Steps between validations.
+        val_log_every: Steps between validations that are logged.
         save_every: Steps between checkpoints.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     layer_decay: float
     log_every: int
     val_every: int
+    val_log_every: int
     save_every: int
 
 
@@ -76,7 +78,8 @@ def make_plan(
         The plan, and for each resolved setting the reason.
 
     Raises:
-        TrainConfigError: The batch does not divide evenly over the devices.
+        TrainConfigError: The batch does not divide evenly over the devices, or `val_log_every_num_steps` is no
+            multiple of `val_every_num_steps`.
     """
     reasons: dict[str, str] = {}
     model = config.model_args
@@ -106,6 +109,7 @@ def make_plan(
             layer_decay=_layer_decay(config, tuned_blocks, reasons),
             log_every=_log_every(config, steps, reasons),
             val_every=val_every,
+            val_log_every=_val_log_every(config, val_every, reasons),
             save_every=_save_every(config, val_every, reasons),
         ),
         reasons,
@@ -178,6 +182,18 @@ def _val_every(config: TrainConfig, steps: int, steps_per_epoch: float, reasons:
         f"one an epoch, at most {AUTO_VAL_STEPS} steps apart, no more than {AUTO_VALIDATIONS} in all"
     )
     return max(math.ceil(steps / AUTO_VALIDATIONS), min(AUTO_VAL_STEPS, math.ceil(steps_per_epoch)))
+
+
+def _val_log_every(config: TrainConfig, val_every: int, reasons: dict[str, str]) -> int:
+    asked = config.logger_args.val_log_every_num_steps
+    if asked == "auto":
+        reasons["logger_args.val_log_every_num_steps"] = "every validation"
+        return val_every
+    if asked % val_every:
+        raise TrainConfigError(
+            f"logger_args.val_log_every_num_steps: {asked} is no multiple of val_every_num_steps, which is {val_every}"
+        )
+    return asked
 
 
 def _save_every(config: TrainConfig, val_every: int, reasons: dict[str, str]) -> int:

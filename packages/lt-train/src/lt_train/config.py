@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from lt_data import STRUCTURE, ConfigError, Problem, above, at_least, between, listed
+from lt_train.loggers.config import LoggerArgs
 from lt_train.metrics.config import MetricArgs
 
 Auto = Literal["auto"]
@@ -109,46 +110,6 @@ class EarlyStoppingArgs:
 
 
 @attrs.frozen(kw_only=True)
-class TensorBoardArgs:
-    """TensorBoard event files.
-
-    Attributes:
-        name: Folder below the run folder; empty for none.
-        version: Folder below `name`; empty for none.
-        prefix: Put before every metric's name.
-        sub_dir: Folder below `version`.
-    """
-
-    name: str = ""
-    version: str = ""
-    prefix: str = ""
-    sub_dir: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class JsonlArgs:
-    """`metrics.jsonl`, one JSON object a line."""
-
-
-@attrs.frozen(kw_only=True)
-class LoggerArgs:
-    """What is logged where, and how often.
-
-    Attributes:
-        log_every_num_steps: Steps between training values; auto: a hundredth of the run, 1 to 100.
-        val_every_num_steps: Steps between validations; auto: one an epoch, at most 1000 steps apart, and no more than
-            100 in all. The last step always validates.
-        tensorboard: None turns it off.
-        jsonl: None turns it off.
-    """
-
-    log_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
-    val_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
-    tensorboard: TensorBoardArgs | None = TensorBoardArgs()
-    jsonl: JsonlArgs | None = JsonlArgs()
-
-
-@attrs.frozen(kw_only=True)
 class SaveCheckpointArgs:
     """Which files a run leaves.
 
@@ -222,7 +183,7 @@ class TrainConfig:
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     seed: int = attrs.field(default=0, validator=at_least(0))
     model_args: ModelArgs = ModelArgs()
-    logger_args: LoggerArgs = LoggerArgs()
+    logger_args: LoggerArgs = attrs.field(factory=LoggerArgs)
     metric_args: MetricArgs = attrs.field(factory=MetricArgs)
     save_checkpoint_args: SaveCheckpointArgs = SaveCheckpointArgs()
     early_stopping_args: EarlyStoppingArgs | None = None

@@ -263,7 +263,8 @@ class Run:
             best = self.validate(state, stop)
             stopping = state.validation_due
         if check and not stopping:
-            loggers.log(state.step, state.metrics)
+            if state.step == self.plan.steps or state.step % self.plan.val_log_every == 0:
+                loggers.log(state.step, state.metrics)
             progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
         ended = self.out_of_patience(state)
         best = best and self.config.save_checkpoint_args.save_best

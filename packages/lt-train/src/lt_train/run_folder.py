@@ -66,6 +66,16 @@ class RunFolder:
         """Figures of each class, at the end of a run."""
         return self.root / "per_class.csv"
 
+    @property
+    def tracking(self) -> Path:
+        """Which runs of tracking services are this run."""
+        return self.root / "tracking.json"
+
+    @property
+    def wandb(self) -> Path:
+        """What Weights & Biases writes."""
+        return self.root / "wandb"
+
     def check(self, *, overwrite: bool, resume: bool) -> None:
         """Refuse a folder that this run must not use; nothing is created or removed.
 
@@ -90,9 +100,10 @@ class RunFolder:
     def prepare(self) -> None:
         """Make the folder, and remove what an earlier run of ours left in it; other files stay."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split):
+        for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.log, self.metrics, self.report, self.per_class, *self.root.glob("events.out.tfevents.*")):
+        logs = (self.log, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
+        for file in (*logs, self.report, self.per_class):
             file.unlink(missing_ok=True)
 
     def remove_temporary(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,13 +16,15 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from lt_data import ImageDecodeError, TaskSpec, load_image, write_split
-from lt_data.torch import SampleCache, open_cache
+from lt_data.torch import SampleCache, open_cache, sample_grid
 from lt_models import Classifier
 from lt_train.auto import Plan, make_plan
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
 from lt_train.loader_errors import worker_errors
-from lt_train.loggers.build import open_loggers
+from lt_train.loggers.build import Loggers, check_loggers, open_loggers
+from lt_train.loggers.confusion_picture import MOST_CLASSES, confusion_picture
+from lt_train.loggers.parameters import resolved_parameters
 from lt_train.metrics.build import watched_metric
 from lt_train.metrics.plan import plan_metrics
 from lt_train.metrics_file import drop_validation
@@ -69,7 +72,8 @@ def fit(
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, or the model cannot take images of this size.
+            torch.compile's, a logger is not installed, or the model cannot take images of
+            this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -85,6 +89,7 @@ def fit(
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
+    check_loggers(config.logger_args, save_best=config.save_checkpoint_args.save_best)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
     with ExitStack() as stack:
@@ -105,12 +110,15 @@ def fit(
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
+        if not resume:
+            log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
         with progress.shown(), worker_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
+        log_end(loggers, state, run, result)
     return result
 
 
@@ -122,6 +130,28 @@ def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
     out.prepare()
     if data.split is not None:
         write_split(data.split, out.split)
+
+
+def log_start(loggers: Loggers, arguments: Mapping[str, Any], plan: Plan, run: Run) -> None:
+    """Hand the loggers what does not change while a run goes on."""
+    data, classes, seed = run.data, run.task.classes, run.config.seed
+    loggers.parameters(resolved_parameters(arguments, plan))
+    loggers.picture(
+        0,
+        "training_samples",
+        lambda: sample_grid(data.train, classes, data.augmentation, run.task.preprocessing, seed=seed),
+    )
+    loggers.graph(run.classifier, run.task.preprocessing)
+
+
+def log_end(loggers: Loggers, state: TrainState, run: Run, result: TrainResult) -> None:
+    """Hand the loggers the confusions of the best and the last validation, and the files of the run."""
+    names = run.task.classes.names
+    for name, validation in (("best", state.best), ("last", state.latest)):
+        if validation is not None and run.task.task == "multiclass" and len(names) <= MOST_CLASSES:
+            draw = partial(confusion_picture, validation.table.confusion, names)
+            loggers.picture(validation.step, f"confusion/{name}", draw)
+    loggers.files((run.out.report, run.out.per_class, run.out.log), result.exported_best)
 
 
 def log_result(result: TrainResult, watched: str) -> None:

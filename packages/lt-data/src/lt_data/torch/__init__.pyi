@@ -8,6 +8,7 @@ from .dataset import EvalDataset as EvalDataset
 from .dataset import TrainDataset as TrainDataset
 from .finish import Finisher as Finisher
 from .grid import preview as preview
+from .grid import sample_grid as sample_grid
 from .loader import Batches as Batches
 from .loader import eval_loader as eval_loader
 from .loader import train_loader as train_loader

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -73,29 +73,81 @@ def preview(
     index = build_index(config, task)
     transforms = resolve_transforms(wanted, Preprocessing(image_size=(224, 224)), config.decoding)
     augmentation = Augmentation.from_config(wanted, transforms.train)
-    train, plain = TrainDataset(index.train, augmentation, seed), EvalDataset(index.train, transforms.val)
-    finisher = Finisher(augmentation)
+    drawn = sample_grid(
+        index.train,
+        index.classes,
+        augmentation,
+        transforms.val,
+        num_samples=num_samples,
+        num_variants=num_variants,
+        seed=seed,
+        on_bad_image=config.on_bad_image,
+    )
+    path = Path(out)
+    with atomic_write(path) as stream:
+        drawn.save(stream, "PNG")
+    return path
+
+
+def sample_grid(
+    samples: SampleIndex,
+    classes: Classes,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
+    *,
+    num_samples: int = 8,
+    num_variants: int = 5,
+    seed: int = 0,
+    on_bad_image: Literal["skip", "error"] = "skip",
+) -> Image.Image:
+    """Draw what `preview` writes, of samples and an augmentation that are there already.
+
+    Args:
+        samples: Where rows are drawn from.
+        classes: Their names.
+        augmentation: What training does.
+        preprocessing: What validation does.
+        num_samples: Rows, drawn by `seed`.
+        num_variants: Augmented columns.
+        seed: Seed of the run.
+        on_bad_image: What happens with a file that is not a whole image: `"skip"` leaves it out and logs a line.
+
+    Raises:
+        DatasetError: Not one of the images can be read.
+        ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
+    """
     rows: list[tuple[str, list[Image.Image]]] = []
-    for sample in map(int, sample_order(len(index.train), seed=seed, epoch=0)):
+    for sample in map(int, sample_order(len(samples), seed=seed, epoch=0)):
         if len(rows) == num_samples:
             break
         try:
-            cells = [picture(plain[sample].images, transforms.val)]
+            cells = _row(samples, sample, augmentation, preprocessing, num_variants, seed)
         except ImageDecodeError as error:
-            if config.on_bad_image == "error":
+            if on_bad_image == "error":
                 raise
             logger.warning("left out: %s", error)
             continue
-        for epoch in range(num_variants):
-            batch = TrainBatch(*(part[None] for part in train[SampleKey(epoch, sample)]))
-            cells.append(picture(finisher(batch)[0], transforms.train))
-        rows.append((caption(index.train, sample, index.classes), cells))
+        rows.append((caption(samples, sample, classes), cells))
     if not rows:
         raise DatasetError([Problem("data", "not one training image can be read")])
-    path = Path(out)
-    with atomic_write(path) as stream:
-        grid(rows).save(stream, "PNG")
-    return path
+    return grid(rows)
+
+
+def _row(
+    samples: SampleIndex,
+    sample: int,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
+    num_variants: int,
+    seed: int,
+) -> list[Image.Image]:
+    """A sample as validation sees it, then as epochs 0, 1, … of training do."""
+    train, finisher = TrainDataset(samples, augmentation, seed), Finisher(augmentation)
+    cells = [picture(EvalDataset(samples, preprocessing)[sample].images, preprocessing)]
+    for epoch in range(num_variants):
+        batch = TrainBatch(*(part[None] for part in train[SampleKey(epoch, sample)]))
+        cells.append(picture(finisher(batch)[0], augmentation.preprocessing))
+    return cells
 
 
 def _check(out: Path, num_samples: int, num_variants: int, seed: int) -> None:

@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
-import attrs
+from torch import nn
 
-from lt_train.config import LoggerArgs
-from lt_train.loggers.base import MetricLogger
+from lt_data import Preprocessing
+from lt_train.errors import TrainConfigError
+from lt_train.loggers.base import MetricLogger, Outcome, Picture, Scalar
+from lt_train.loggers.config import LoggerArgs, model_loggers
+from lt_train.loggers.guarded import GuardedLogger
 from lt_train.run_folder import RunFolder
 
+logger = logging.getLogger(__name__)
 
-@attrs.frozen
-class Loggers:
+
+class Loggers(MetricLogger):
     """Several loggers as one; none on ranks above 0."""
 
-    members: tuple[MetricLogger, ...]
+    def __init__(self, members: Sequence[MetricLogger]) -> None:
+        self._members = members
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Hand values to each."""
-        for member in self.members:
+        for member in self._members:
             member.log(step, values)
+
+    def parameters(self, parameters: Mapping[str, Scalar]) -> None:
+        """Hand the resolved arguments to each."""
+        for member in self._members:
+            member.parameters(parameters)
+
+    def picture(self, step: int, name: str, picture: Picture) -> None:
+        """Hand a picture to each."""
+        for member in self._members:
+            member.picture(step, name, picture)
+
+    def graph(self, model: nn.Module, inputs: Preprocessing) -> None:
+        """Hand the model to each."""
+        for member in self._members:
+            member.graph(model, inputs)
+
+    def files(self, files: Sequence[Path], model: Path | None) -> None:
+        """Hand files to each."""
+        for member in self._members:
+            member.files(files, model)
+
+    def close(self, outcome: Outcome = "finished") -> None:
+        """Close each."""
+        for member in self._members:
+            member.close(outcome)
+
+
+def check_loggers(args: LoggerArgs, *, save_best: bool) -> None:
+    """Refuse loggers that cannot work, before anything is trained.
+
+    Raises:
+        TrainConfigError: One is not installed or not logged in, or is to keep a model that is not saved.
+    """
+    for name, asked in (("mlflow", args.mlflow), ("wandb", args.wandb)):
+        if asked is not None and find_spec(name) is None:
+            raise TrainConfigError(f'logger_args.{name}: is not installed: pip install "lightly-train[{name}]"')
+    if not save_best and model_loggers(args):
+        name = model_loggers(args)[0]
+        raise TrainConfigError(f"logger_args.{name}.log_model: needs save_checkpoint_args.save_best, which is off")
+    if args.wandb is not None:
+        from lt_train.loggers.wandb import check_login
+
+        check_login(args.wandb)
 
 
 @contextmanager
@@ -29,22 +80,59 @@ def open_loggers(args: LoggerArgs, folder: RunFolder, *, resume_step: int, enabl
     """Open the loggers for the length of a run.
 
     Args:
-        args: Which ones.
+        args: Which ones; `check_loggers` has approved of them.
         folder: Where they write.
         resume_step: Step that the run goes on from, 0 at the start.
         enabled: False on ranks above 0.
     """
-    members: list[MetricLogger] = []
+    loggers = Loggers([*_local(args, folder, resume_step), *_remote(args, folder, resume_step)] if enabled else [])
+    outcome: Outcome = "failed"
     try:
-        if enabled and args.jsonl is not None:
-            from lt_train.loggers.jsonl import JsonlLogger
-
-            members.append(JsonlLogger(folder.metrics, resume_step=resume_step))
-        if enabled and args.tensorboard is not None:
-            from lt_train.loggers.tensorboard import TensorBoardLogger
-
-            members.append(TensorBoardLogger(folder.root, args.tensorboard, resume_step=resume_step))
-        yield Loggers(tuple(members))
+        yield loggers
+        outcome = "finished"
+    except (KeyboardInterrupt, SystemExit):
+        outcome = "stopped"
+        raise
     finally:
-        for member in members:
-            member.close()
+        loggers.close(outcome)
+
+
+def _local(args: LoggerArgs, folder: RunFolder, resume_step: int) -> Iterator[MetricLogger]:
+    """Those that write into the run folder; one that cannot be opened is warned of."""
+    wanted: dict[str, Callable[[], MetricLogger]] = {}
+    if args.jsonl is not None:
+        from lt_train.loggers.jsonl import JsonlLogger
+
+        wanted["metrics.jsonl"] = lambda: JsonlLogger(folder.metrics, resume_step=resume_step)
+    board = args.tensorboard
+    if board is not None:
+        from lt_train.loggers.tensorboard import TensorBoardLogger
+
+        wanted["TensorBoard"] = lambda: TensorBoardLogger(folder.root, board, resume_step=resume_step)
+    for name, make in wanted.items():
+        try:
+            yield GuardedLogger(name, make())
+        except OSError as error:
+            logger.warning("%s: cannot be written, the run goes on without: %s", name, error)
+
+
+def _remote(args: LoggerArgs, folder: RunFolder, resume_step: int) -> Iterator[MetricLogger]:
+    """Those that talk to a service; their libraries are imported here, and not while steps are made."""
+    if args.mlflow is None and args.wandb is None:
+        return
+    from lt_train.loggers.remote import RemoteLogger
+    from lt_train.loggers.tracking import TrackingFile
+
+    tracking, resumed = TrackingFile(folder.tracking), resume_step > 0
+    if args.mlflow is not None:
+        from lt_train.loggers.mlflow import MLflowService
+
+        yield RemoteLogger(
+            "MLflow", MLflowService(args.mlflow, tracking, resumed=resumed), log_model=args.mlflow.log_model
+        )
+    if args.wandb is not None:
+        from lt_train.loggers.wandb import WandbService
+
+        yield RemoteLogger(
+            "W&B", WandbService(args.wandb, folder.root, tracking, resumed=resumed), log_model=args.wandb.log_model
+        )

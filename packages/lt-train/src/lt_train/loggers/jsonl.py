@@ -8,24 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lt_data import atomic_write
+from lt_train.loggers.base import MetricLogger, Outcome
+from lt_train.loggers.whole_file import WholeFile
 
 
-class JsonlLogger:
-    """Appends lines such as `{"step": 10, "train_loss": 0.5}`."""
+class JsonlLogger(MetricLogger):
+    """Appends lines such as `{"step": 10, "train_loss": 0.5}`, which can be read while the run goes on; NaN is null."""
 
     def __init__(self, path: Path, *, resume_step: int) -> None:
         _drop_after(path, resume_step)
-        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115  # open for the length of the run
+        self._file = WholeFile(path)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one line and hand it to the system, so that it can be read while the run goes on; NaN is null."""
+        """Write one line."""
         plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._stream.write(json.dumps({"step": step, **plain}, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        self._file.write((json.dumps({"step": step, **plain}, ensure_ascii=False) + "\n").encode())
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome = "finished") -> None:
         """Close the file."""
-        self._stream.close()
+        self._file.close()
 
 
 def _drop_after(path: Path, step: int) -> None:
