@@ -126,7 +126,9 @@ from lt_models import create_classifier
 from lt_train import CalibrationArgs, LoggerArgs, MetricArgs, ModelArgs, RunFolder, TrainConfig, TrainData, fit
 import torch
 
-root, devices = Path(sys.argv[1]), int(sys.argv[2])
+root, devices, frozen = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "frozen"
+mixed = {"mixup_alpha": 0.2, "cutmix_alpha": 1.0}
+special = {"backbone_freeze": True, "feature_views": 2} if frozen else mixed
 spec = Preprocessing(image_size=(32, 32), resize_scale=1.0)
 augmentation = Augmentation.from_config(TransformConfig(), spec)
 index = build_index(load_data_config({"train": root / "train", "val": root / "val"}))
@@ -144,7 +146,7 @@ fit(
         devices=devices,
         accelerator="cpu",
         strategy="ddp" if devices > 1 else "auto",
-        model_args=ModelArgs(lr=1e-3, mixup_alpha=0.2, cutmix_alpha=1.0, ema_decay=0.9, sampler="balanced"),
+        model_args=ModelArgs(lr=1e-3, ema_decay=0.9, sampler="balanced", **special),
         metric_args=MetricArgs(train=True, expected_calibration_error=CalibrationArgs()),
         logger_args=LoggerArgs(log_every_num_steps=4, val_every_num_steps=4),
     ),
@@ -153,13 +155,14 @@ fit(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
-def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(tmp_path):
+@pytest.mark.parametrize("what", ["whole", "frozen"])
+def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(tmp_path, what):
     # A transformer: batch norm would see the half of a batch that its process has.
     for split, count, seed in (("train", 27, 0), ("val", 13, 1)):  # neither divides by two
         write_images_of_three_classes(tmp_path / split, count, seed)
     (tmp_path / "program.py").write_text(BOTH)
     for devices in ("1", "2"):
-        program = [sys.executable, tmp_path / "program.py", tmp_path, devices]
+        program = [sys.executable, tmp_path / "program.py", tmp_path, devices, what]
         done = subprocess.run(program, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     one, two = (RunFolder(tmp_path / name) for name in ("run1", "run2"))

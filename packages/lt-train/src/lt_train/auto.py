@@ -42,6 +42,8 @@ class Plan:
         warmup_steps: Steps of linear warm-up.
         clip_norm: Largest norm of the gradient, 0 for no limit.
         layer_decay: Factor of the learning rate from a block to the one before it, 1 for none.
+        feature_views: Kept views of each image where the backbone is frozen, 0 for one without augmentation; None keeps
+            no features.
         log_every: Steps between training values.
         val_every: Steps between validations.
         val_log_every: Steps between validations that are logged.
@@ -57,6 +59,7 @@ class Plan:
     warmup_steps: int
     clip_norm: float
     layer_decay: float
+    feature_views: int | None
     log_every: int
     val_every: int
     val_log_every: int
@@ -78,8 +81,8 @@ def make_plan(
         The plan, and for each resolved setting the reason.
 
     Raises:
-        TrainConfigError: The batch does not divide evenly over the devices, or `val_log_every_num_steps` is no
-            multiple of `val_every_num_steps`.
+        TrainConfigError: The batch does not divide evenly over the devices, `val_log_every_num_steps` is no multiple
+            of `val_every_num_steps`, or features cannot be kept.
     """
     reasons: dict[str, str] = {}
     model = config.model_args
@@ -107,6 +110,7 @@ def make_plan(
             warmup_steps=_warmup(config, steps, reasons),
             clip_norm=_clip_norm(config, reasons),
             layer_decay=_layer_decay(config, tuned_blocks, reasons),
+            feature_views=_feature_views(config, reasons),
             log_every=_log_every(config, steps, reasons),
             val_every=val_every,
             val_log_every=_val_log_every(config, val_every, reasons),
@@ -166,6 +170,21 @@ def _layer_decay(config: TrainConfig, tuned_blocks: int | None, reasons: dict[st
     reasons["model_args.layer_decay"] = f"{tuned_blocks} blocks of a transformer that starts from weights"
     # The stem learns at the same rate, 3 % of the head's, however deep the model is.
     return float(AUTO_LAYER_DECAY ** (AUTO_LAYER_DECAY_BLOCKS / max(1, tuned_blocks)))
+
+
+def _feature_views(config: TrainConfig, reasons: dict[str, str]) -> int | None:
+    args = config.model_args
+    obstacle = None
+    if args.backbone_freeze is not True:
+        obstacle = "the backbone learns, so that its features change (model_args.backbone_freeze is not True)"
+    elif args.mixup_alpha or args.cutmix_alpha:
+        obstacle = "mixup and cutmix make new images at every step"
+    if args.feature_views == "auto":
+        reasons["model_args.feature_views"] = obstacle or "the backbone is frozen, features are computed once"
+        return None if obstacle else 0
+    if args.feature_views is not None and obstacle:
+        raise TrainConfigError(f"model_args.feature_views: features cannot be kept: {obstacle}")
+    return args.feature_views
 
 
 def _log_every(config: TrainConfig, steps: int, reasons: dict[str, str]) -> int:

@@ -26,10 +26,16 @@ class WeightAverage:
         self.model = copy.deepcopy(classifier).requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self, classifier: nn.Module, step: int) -> None:
-        """Take in the weights after optimiser step `step`, counted from 1."""
+    def update(self, classifier: nn.Module, step: int, part: str = "") -> None:
+        """Take in the weights after an optimiser step.
+
+        Args:
+            classifier: Has them.
+            step: Counted from 1.
+            part: Name of the module that learns where the others never change; all of it by default.
+        """
         decay = min(self._decay, (1 + step) / (WARM_UP + step))
-        own, new = self.model.state_dict(), classifier.state_dict()
+        own, new = (model.get_submodule(part).state_dict() for model in (self.model, classifier))
         real = [name for name, tensor in own.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([own[name] for name in real], [new[name] for name in real], 1.0 - decay)
         for name in own.keys() - real:

@@ -66,6 +66,9 @@ class ModelArgs:
         sampler: `"balanced"` draws every class alike, with repetition; None shows each sample once an epoch.
         mixup_alpha: Pairs of images are blended, with shares drawn from Beta(α, α); 0 for none.
         cutmix_alpha: A box of one image is put into the other; with mixup, each pair has one of both.
+        feature_views: With `backbone_freeze=True`, features are computed once, before the first step, and kept: 0 of
+            each image as validation sees it, a number K of K augmented views that take turns from epoch to epoch; None
+            runs the backbone at every step, on an image augmented anew. auto: 0, and None with mixup or cutmix.
         ema_decay: Share that an average of the weights keeps at each step; it is the average that is then validated and
             exported. None for none.
     """
@@ -93,6 +96,7 @@ class ModelArgs:
     sampler: Literal["balanced"] | None = None
     mixup_alpha: float = attrs.field(default=0.0, validator=at_least(0.0))
     cutmix_alpha: float = attrs.field(default=0.0, validator=at_least(0.0))
+    feature_views: int | Auto | None = attrs.field(default="auto", validator=at_least(0))
     ema_decay: float | None = attrs.field(default=None, validator=attrs.validators.optional(between(0.0, 0.999999)))
 
 

@@ -14,19 +14,16 @@ import attrs
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.optim import Optimizer
 
 from lt_data import DatasetIndex, SampleIndex, TaskSpec
 from lt_data.torch import (
     Augmentation,
     EvalDataset,
-    Finisher,
     SampleCache,
-    StreamSampler,
-    TrainBatch,
     TrainDataset,
     eval_loader,
-    train_loader,
 )
 from lt_models import Classifier, freeze, set_train_mode
 from lt_train.auto import Plan
@@ -34,6 +31,7 @@ from lt_train.averaging import WeightAverage
 from lt_train.checkpoint import restore_checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.errors import TrainConfigError
+from lt_train.features import FeatureSource, KeptBatches, head_of
 from lt_train.finite import FiniteGuard
 from lt_train.loggers.build import Loggers
 from lt_train.losses import scores_of
@@ -49,6 +47,7 @@ from lt_train.run_log import details
 from lt_train.run_report import write_report
 from lt_train.saving import Saver, check_weights
 from lt_train.signals import StopRequest
+from lt_train.sources import ImageSource, Inputs, Source, Stream
 from lt_train.state import TrainState, Validation, improves
 from lt_train.validate import validate, validation_values
 
@@ -124,8 +123,8 @@ def frozen_part(asked: bool | int | str) -> str | int | None:
     return asked
 
 
-def compile_training(classifier: Classifier, args: Mapping[str, Any] | None) -> None:
-    """Let torch.compile have the classifier's calls; its names and its `forward` stay as they are.
+def compile_training(trained: nn.Module, args: Mapping[str, Any] | None) -> None:
+    """Let torch.compile have a module's calls; its names and its `forward` stay as they are.
 
     Raises:
         TrainConfigError: They are not arguments of torch.compile.
@@ -133,7 +132,7 @@ def compile_training(classifier: Classifier, args: Mapping[str, Any] | None) -> 
     if args is None:
         return
     try:
-        classifier.compile(**args)
+        trained.compile(**args)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TrainConfigError(f"torch_compile_args: {error}") from error
 
@@ -173,12 +172,13 @@ class Run:
         decay = config.model_args.ema_decay
         self.average = WeightAverage(classifier, decay) if decay is not None else None
         self.evaluated = self.average.model if self.average else classifier
-        compile_training(classifier, config.torch_compile_args)
+        trained: nn.Module = classifier if plan.feature_views is None else head_of(classifier)
+        compile_training(trained, config.torch_compile_args)
         self.optimizer: Optimizer
         self.raw_optimizer = make_optimizer(classifier, plan)
-        self.model, self.optimizer = fabric.setup(classifier, self.raw_optimizer)
-        self.finite = FiniteGuard(fabric, classifier, self.raw_optimizer)
-        self.finisher = Finisher(data.augmentation)
+        self.model, self.optimizer = fabric.setup(trained, self.raw_optimizer)
+        self.finite = FiniteGuard(fabric, trained, self.raw_optimizer)
+        self.stream = Stream(data.train, plan, config.seed, recipe.draws)
         self.loading = {
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
             "on_bad_image": data.on_bad_image,
@@ -199,6 +199,7 @@ class Run:
             world_size=fabric.world_size,
             **self.loading,
         )
+        self.kept_batches = KeptBatches(self.evaluated, self.val_batches, fabric.device)
 
     def restore(self) -> TrainState:
         """Load the checkpoint of the interrupted run."""
@@ -223,9 +224,13 @@ class Run:
         plan = self.plan
         if state.validation_due:
             self.finish_step(state, loggers, progress, stop, check=True, save=True)
-        batches = self.batches(first_step=state.step)
+        source = self.source()
+        if state.step < plan.steps and not source.prepare(stop):
+            self.save(state, best=False, checkpoint=True)
+            self.leave(state, stop)
+        inputs = source.inputs(state.step)
         while state.step < plan.steps and not self.out_of_patience(state):
-            gradient_norm = self.step(state, batches)
+            gradient_norm = self.step(state, inputs)
             if self.fabric.is_global_zero:
                 self.saver.reserve()
             last = state.step == plan.steps
@@ -270,35 +275,43 @@ class Run:
         best = best and self.config.save_checkpoint_args.save_best
         self.save(state, best=best, checkpoint=save or stopping or ended)
         if stopping and (state.step < self.plan.steps or state.validation_due):
-            self.saver.wait()
-            logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
-            stop.obey()
+            self.leave(state, stop)
 
-    def batches(self, *, first_step: int) -> Iterator[TrainBatch]:
-        """The training batches from a step on; what is in them depends on the seed only."""
-        plan, fabric = self.plan, self.fabric
-        sampler = self.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
-        dataset = TrainDataset(self.data.train, self.data.augmentation, self.config.seed, self.cache)
-        return iter(train_loader(dataset, sampler, **self.loading))
+    def leave(self, state: TrainState, stop: StopRequest) -> None:
+        """Obey the request to stop, once everything is on the disk."""
+        self.saver.wait()
+        logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
+        stop.obey()
 
-    def step(self, state: TrainState, batches: Iterator[TrainBatch]) -> torch.Tensor:
+    def source(self) -> Source:
+        """Where the inputs of each step come from."""
+        data, plan = self.data, self.plan
+        dataset = TrainDataset(data.train, data.augmentation, self.config.seed, self.cache)
+        if plan.feature_views is not None:
+            preprocessing, folder = self.task.preprocessing, self.out.root
+            return FeatureSource(
+                self.fabric, self.stream, self.classifier, dataset, preprocessing, self.loading, folder
+            )
+        num_classes = len(self.task.classes)
+        return ImageSource(self.fabric, self.stream, dataset, self.recipe.mixing, num_classes, self.loading)
+
+    def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor:
         """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
         set_train_mode(self.model)
         set_lr(self.optimizer, lr_at(state.step, self.plan))
         self.finite.begin()
         mean_loss = torch.zeros_like(state.loss_sum)
         for part in range(self.plan.accumulation):
-            batch = TrainBatch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
+            batch = next(inputs)
             # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
             # dropout a function of the step and not a state.
             torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
-            images, targets = self.mixed(self.finisher(batch), batch.targets, state.step, part)
             with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
-                logits = self.model(images)
-                loss = self.recipe.loss(logits, targets).mean()
+                logits = self.model(batch.inputs)
+                loss = self.recipe.loss(logits, batch.targets).mean()
                 self.fabric.backward(loss / self.plan.accumulation)
             if state.tally is not None and (scores := scores_of(logits, self.task.task)).isfinite().all():
-                state.tally.update(scores.numpy(), batch.targets.cpu().numpy())
+                state.tally.update(scores.numpy(), batch.labels.cpu().numpy())
             mean_loss += loss.detach() / self.plan.accumulation
         limit = self.plan.clip_norm or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
@@ -306,18 +319,8 @@ class Run:
         self.finite.step(self.optimizer, state, mean_loss, norm)
         self.optimizer.zero_grad()
         if self.average is not None:
-            self.average.update(self.classifier, state.step)
+            self.average.update(self.classifier, state.step, "" if self.plan.feature_views is None else "head")
         return norm
-
-    def mixed(
-        self, images: torch.Tensor, targets: torch.Tensor, step: int, part: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and targets after mixup and cutmix, as they came where there is neither."""
-        if not self.recipe.mixing:
-            return images, targets
-        first = self.fabric.global_rank * (self.plan.batch_size // self.fabric.world_size)
-        num_classes = len(self.task.classes)
-        return self.recipe.mixing(images, targets, num_classes=num_classes, step=step, part=part, first=first)
 
     def look_for_divergence(self, state: TrainState, *, always: bool) -> None:
         """Warn of skipped steps.
@@ -327,25 +330,7 @@ class Run:
         """
         kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
         advice = f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
-        self.finite.look(state, partial(self.files_of, state.step - 1), advice, always=always)
-
-    def files_of(self, step: int) -> list[Path]:
-        """The images of a step, over all ranks."""
-        batches = self.sampler(step, step + 1, rank=0, world_size=1)
-        return [self.data.train.path(key.sample) for keys in batches for key in keys]
-
-    def sampler(self, first_step: int, stop_step: int, *, rank: int, world_size: int) -> StreamSampler:
-        """Which samples one rank sees from a step on."""
-        return StreamSampler(
-            num_samples=len(self.data.train),
-            batch_size=self.plan.batch_size,
-            start=first_step * self.plan.accumulation,
-            stop=stop_step * self.plan.accumulation,
-            seed=self.config.seed,
-            rank=rank,
-            world_size=world_size,
-            draws=self.recipe.draws,
-        )
+        self.finite.look(state, partial(self.stream.files, state.step - 1), advice, always=always)
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
@@ -376,7 +361,12 @@ class Run:
 
     def validate(self, state: TrainState, stop: StopRequest) -> bool:
         """Evaluate, unless asked to stop before the end; returns whether the model is the best so far."""
-        tally = validate(self.fabric, self.evaluated, self.val_batches, self.metrics, stop)
+        evaluated, batches = (
+            (self.evaluated, self.val_batches)
+            if self.plan.feature_views is None
+            else (head_of(self.evaluated), self.kept_batches)
+        )
+        tally = validate(self.fabric, evaluated, batches, self.metrics, stop)
         if tally is None:
             return False
         self.name_missing(tally)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import attrs
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from lt_data.errors import ImageDecodeError
 from lt_data.torch.bad_images import BadImages, Failure
-from lt_data.torch.batches import EvalBatch, TrainBatch
-from lt_data.torch.dataset import EvalDataset, TrainDataset
-from lt_data.torch.sampler import StreamSampler
+from lt_data.torch.batches import EvalBatch
+from lt_data.torch.dataset import EvalDataset
+from lt_data.torch.sampler import SampleKey
 
 Batch = TypeVar("Batch")
+Sample_co = TypeVar("Sample_co", covariant=True)
 
 OnBadImage = Literal["skip", "error"]
 
 MAX_SUBSTITUTES = 20
 """So many samples are tried for one that cannot be read; with 1 % of bad images none of them is one in 10^40 times."""
+
+
+class KeyedDataset(Protocol[Sample_co]):
+    """Samples by key, such as `TrainDataset`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: SampleKey) -> Sample_co:
+        """One sample."""
+
+    def substitute(self, key: SampleKey, attempt: int) -> SampleKey:
+        """What takes the place of a sample that cannot be read."""
 
 
 class Batches(Generic[Batch]):
@@ -53,19 +66,19 @@ class Batches(Generic[Batch]):
 
 
 def train_loader(
-    dataset: TrainDataset,
-    sampler: StreamSampler,
+    dataset: KeyedDataset[Batch],
+    sampler: Iterable[list[SampleKey]],
     *,
     num_workers: int,
     pin_memory: bool,
     on_bad_image: OnBadImage = "error",
     **workers: Any,
-) -> Batches[TrainBatch]:
+) -> Batches[Batch]:
     """One pass over all batches of `sampler`: its workers live as long as the run.
 
     Args:
         dataset: Gives samples by key.
-        sampler: Gives the keys of each batch.
+        sampler: Gives the keys of each batch, such as `StreamSampler`.
         num_workers: Processes; 0 loads in this one.
         pin_memory: Whether batches lie in memory that a GPU copies from without waiting.
         on_bad_image: `"skip"` puts another sample, a function of (seed, epoch, sample), in the place of one that cannot
