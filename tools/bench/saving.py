@@ -11,14 +11,15 @@ import torch
 from lt_data import Classes, Preprocessing, TaskSpec
 from lt_models import ClassifierSpec, build_classifier
 from lt_train import RunFolder
+from lt_train.learner import Snapshot
 from lt_train.saving import Saver
 from lt_train.state import TrainState
 
-MODEL, CLASSES, SAVES = "timm/vit_base_patch16_224-notpretrained", 1000, 4
+MODEL, CLASSES, SAVES, BATCH_SIZE = "timm/vit_base_patch16_224-notpretrained", 1000, 4, 16
 
 
-def make_saver(folder: Path, device: torch.device) -> Saver:
-    """A saver of a model whose optimiser has taken a step."""
+def make_saver(folder: Path, device: torch.device) -> tuple[Saver, Snapshot]:
+    """A saver, and a model whose optimiser has taken a step."""
     names = tuple(f"class {i}" for i in range(CLASSES))
     task = TaskSpec(
         task="multiclass",
@@ -31,21 +32,22 @@ def make_saver(folder: Path, device: torch.device) -> Saver:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     optimizer.zero_grad()
-    return Saver(RunFolder(folder), task, classifier, None, optimizer, {}, export_last=True)
+    snapshot = Snapshot(classifier.state_dict(), None, optimizer.state_dict(), {})
+    return Saver(RunFolder(folder), task, classifier.spec, {}, export_last=True), snapshot
 
 
 def main() -> None:
     """Print the stall of each save, and what the same save takes when it is waited for."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        saver, state = make_saver(Path(folder), device), TrainState.fresh(device, None)
+        (saver, snapshot), state = make_saver(Path(folder), device), TrainState.fresh(device, None)
         stalls, waits, hiccups = [], [], []
         # As a run does after its first step.
-        saver.reserve()
+        saver.reserve(lambda: snapshot)
         saver.wait()
         for _ in range(SAVES):
             begin = time.perf_counter()
-            saver.save(state, best=False, checkpoint=True)
+            saver.save(state, snapshot, BATCH_SIZE, best=False, checkpoint=True)
             stalls.append(time.perf_counter() - begin)
             hiccups.append(longest_pause(saver))
             waits.append(time.perf_counter() - begin)

@@ -10,6 +10,7 @@ NAMES = [
     "AccuracyArgs",
     "AverageArgs",
     "CalibrationArgs",
+    "DeviceMemoryError",
     "EarlyStoppingArgs",
     "ExportedModel",
     "JsonlArgs",

@@ -3,6 +3,8 @@ from .config import LoaderArgs as LoaderArgs
 from .config import ModelArgs as ModelArgs
 from .config import SaveCheckpointArgs as SaveCheckpointArgs
 from .config import TrainConfig as TrainConfig
+from .data import TrainData as TrainData
+from .errors import DeviceMemoryError as DeviceMemoryError
 from .errors import LoaderWorkerError as LoaderWorkerError
 from .errors import LtTrainError as LtTrainError
 from .errors import ModelFileError as ModelFileError
@@ -24,7 +26,6 @@ from .metrics.config import AverageArgs as AverageArgs
 from .metrics.config import CalibrationArgs as CalibrationArgs
 from .metrics.config import MetricArgs as MetricArgs
 from .metrics.config import PlainArgs as PlainArgs
-from .run import TrainData as TrainData
-from .run import TrainResult as TrainResult
+from .result import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder
 from .training import fit as fit

@@ -13,6 +13,12 @@ from lt_train.errors import TrainConfigError
 REFERENCE_BATCH_SIZE = 16
 """The batch size that `lr` is meant for."""
 
+AUTO_LARGEST_BATCH = 256
+"""On each GPU: more makes few models much faster, and larger batches learn less from each image."""
+
+AUTO_BATCHES_AN_EPOCH = 20
+"""At least so many, so that small data get enough steps."""
+
 AUTO_EPOCHS = 30
 AUTO_STEPS = (500, 100_000)
 AUTO_WARMUP_STEPS = 500
@@ -65,9 +71,25 @@ class Plan:
     val_log_every: int
     save_every: int
 
+    def split(self, parts: int) -> Plan:
+        """The same steps in so many times as many forward passes, each as much smaller."""
+        return attrs.evolve(self, batch_size=self.batch_size // parts, accumulation=self.accumulation * parts)
+
+
+def largest_auto_batch(num_samples: int, world_size: int) -> int:
+    """The most that `batch_size="auto"` takes where memory allows it: for each process, a power of two."""
+    wanted = min(AUTO_LARGEST_BATCH, num_samples // (AUTO_BATCHES_AN_EPOCH * world_size))
+    least = max(1, min(REFERENCE_BATCH_SIZE, num_samples) // world_size)
+    return max(least, 1 << (wanted.bit_length() - 1) if wanted else 0)
+
 
 def make_plan(
-    config: TrainConfig, *, num_samples: int, world_size: int, tuned_blocks: int | None = None
+    config: TrainConfig,
+    *,
+    num_samples: int,
+    world_size: int,
+    tuned_blocks: int | None = None,
+    fitting: int | None = None,
 ) -> tuple[Plan, dict[str, str]]:
     """Resolve all that is "auto".
 
@@ -76,6 +98,8 @@ def make_plan(
         num_samples: Samples in the training split.
         world_size: Processes over all nodes.
         tuned_blocks: Blocks of a transformer that starts from weights; None for other models and random weights.
+        fitting: The largest batch of each process that fits in the memory of its GPU, within `largest_auto_batch`; None
+            where memory does not decide.
 
     Returns:
         The plan, and for each resolved setting the reason.
@@ -88,8 +112,7 @@ def make_plan(
     model = config.model_args
     batch_size = config.batch_size
     if batch_size == "auto":
-        batch_size = max(1, min(REFERENCE_BATCH_SIZE, num_samples) // world_size) * world_size
-        reasons["batch_size"] = f"{REFERENCE_BATCH_SIZE}, at most the {num_samples} samples, a multiple of {world_size}"
+        batch_size = _batch_size(num_samples, world_size, fitting, reasons)
     if batch_size % world_size:
         raise TrainConfigError(f"batch_size {batch_size} cannot be divided evenly over {world_size} devices")
     accumulation = config.gradient_accumulation_steps
@@ -118,6 +141,17 @@ def make_plan(
         ),
         reasons,
     )
+
+
+def _batch_size(num_samples: int, world_size: int, fitting: int | None, reasons: dict[str, str]) -> int:
+    if fitting is not None:
+        reasons["batch_size"] = (
+            f"{world_size} x {fitting}, the largest that fits in memory, of at most {AUTO_LARGEST_BATCH} a GPU and a "
+            f"{AUTO_BATCHES_AN_EPOCH}th of the {num_samples} samples"
+        )
+        return fitting * world_size
+    reasons["batch_size"] = f"{REFERENCE_BATCH_SIZE}, at most the {num_samples} samples, a multiple of {world_size}"
+    return max(1, min(REFERENCE_BATCH_SIZE, num_samples) // world_size) * world_size
 
 
 def _steps(config: TrainConfig, steps_per_epoch: float, reasons: dict[str, str]) -> int:

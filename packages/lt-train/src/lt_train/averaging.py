@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lt_models import Classifier
+from lt_train.sharding import own_share
 
 WARM_UP = 10
 """Early on the mean forgets faster: its decay at step t is at most (1 + t) / (10 + t), as in TensorFlow's
@@ -35,8 +36,12 @@ class WeightAverage:
             part: Name of the module that learns where the others never change; all of it by default.
         """
         decay = min(self._decay, (1 + step) / (WARM_UP + step))
-        own, new = (model.get_submodule(part).state_dict() for model in (self.model, classifier))
+        own, new = (_shares(model.get_submodule(part)) for model in (self.model, classifier))
         real = [name for name, tensor in own.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([own[name] for name in real], [new[name] for name in real], 1.0 - decay)
         for name in own.keys() - real:
             own[name].copy_(new[name])
+
+
+def _shares(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: own_share(tensor) for name, tensor in module.state_dict().items()}

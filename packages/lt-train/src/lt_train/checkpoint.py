@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy.typing as npt
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
 from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
+from lt_train.learner import Learner, Snapshot
 from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file
@@ -27,94 +27,119 @@ FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 
 
 def checkpoint_content(
-    model: ExportedModel,
-    training_weights: Mapping[str, torch.Tensor] | None,
-    optimizer: Optimizer,
-    state: TrainState,
-    identity: Mapping[str, Any],
+    model: ExportedModel, learner: Snapshot, state: TrainState, identity: Mapping[str, Any], batch_size: int
 ) -> dict[str, Any]:
     """What a checkpoint holds.
 
     Args:
         model: The model as of this step.
-        training_weights: The weights that training goes on with, where `model` holds an average of them.
-        optimizer: Its moments are saved.
+        learner: Its weights, and what training goes on with beside them.
         state: Progress of the run.
         identity: Arguments and data of the run, JSON values; a resumed run must bring equal ones.
+        batch_size: Over all processes, before any split; what "auto" found must not be found anew.
     """
     return {
         **model.content(),
         "format": CHECKPOINT_FORMAT,
-        "optimizer": optimizer.state_dict(),
+        "optimizer": learner.moments,
+        "scaler": learner.scaler,
         "best": _stored(state.best),
         "latest": _stored(state.latest),
         "validation_due": state.validation_due,
         "loss_sum": state.loss_sum,
         "loss_count": state.loss_count,
         "patience": attrs.asdict(state.patience),
-        "training_weights": training_weights,
+        "training_weights": learner.training_weights,
         "skipped": state.skipped,
         "skipped_in_a_row": state.skipped_in_a_row,
         "tally": _tensors(state.tally.content()) if state.tally else None,
         "identity": json.dumps(identity),
+        "batch_size": batch_size,
+        "split": state.split,
     }
 
 
-def restore_checkpoint(
-    path: Path,
-    classifier: nn.Module,
-    average: nn.Module | None,
-    optimizer: Optimizer,
-    identity: Mapping[str, Any],
-    device: torch.device,
-    tally: Tally | None,
-) -> TrainState:
-    """Load weights and moments of a checkpoint into a run.
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """A checkpoint as read, its tensors on the CPU.
 
-    Args:
-        path: The checkpoint.
-        classifier: Takes the weights.
-        average: Takes their average, None where there is none.
-        optimizer: Takes the moments.
-        identity: Arguments and data of this run.
-        device: Where the run is.
-        tally: Takes the training batches counted since the last log; None where they are not measured, or by another
-            process.
-
-    Raises:
-        ResumeError: An argument or the data differs from the interrupted run's; names it.
-        ModelFileError: The file is damaged or foreign.
+    Attributes:
+        path: The file.
+        content: What `checkpoint_content` made.
     """
-    content = read_torch_file(path, {CHECKPOINT_FORMAT: VERSION})
-    try:
-        _check_same(json.loads(content["identity"]), identity, path)
-        classifier.load_state_dict(content["model"] if average is None else content["training_weights"])
-        if average is not None:
-            average.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
-        if tally is not None:
-            tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
-        best, latest = _restored(content["best"]), _restored(content["latest"])
-        loss_sum, loss_count, skipped, in_a_row = (
-            torch.as_tensor(content[name], dtype=torch.float32, device=device)
-            for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
-        )
-        return TrainState(
-            step=content["step"],
-            best=best,
-            latest=latest,
-            loss_sum=loss_sum,
-            loss_count=loss_count,
-            patience=Patience(**content["patience"]),
-            tally=tally,
-            skipped=skipped,
-            skipped_in_a_row=in_a_row,
-            validation_due=bool(content["validation_due"]),
-        )
-    except ResumeError:
-        raise
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: is damaged: {error}") from error
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Read it.
+
+        Raises:
+            ModelFileError: The file is missing, damaged or foreign.
+        """
+        return cls(path, read_torch_file(path, {CHECKPOINT_FORMAT: VERSION}))
+
+    @property
+    def batch_size(self) -> int:
+        """Of the interrupted run, over all processes, before any split."""
+        with self._damage():
+            return int(self.content["batch_size"])
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Refuse to go on with other arguments or data.
+
+        Raises:
+            ResumeError: One differs from the interrupted run's; names it.
+            ModelFileError: The file is damaged.
+        """
+        with self._damage():
+            before = json.loads(self.content["identity"])
+        _check_same(before, identity, self.path)
+
+    def restore(self, learner: Learner, device: torch.device, tally: Tally | None) -> TrainState:
+        """Load weights and moments into a run.
+
+        Args:
+            learner: Takes them.
+            device: Where the run is.
+            tally: Takes the training batches counted since the last log; None where they are not measured, or by
+                another process.
+
+        Raises:
+            ModelFileError: The file is damaged.
+        """
+        content = self.content
+        with self._damage():
+            learner.restore(
+                Snapshot(content["model"], content["training_weights"], content["optimizer"], content["scaler"])
+            )
+            if tally is not None:
+                tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
+            loss_sum, loss_count, skipped, in_a_row = (
+                torch.as_tensor(content[name], dtype=torch.float32, device=device)
+                for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
+            )
+            return TrainState(
+                step=content["step"],
+                best=_restored(content["best"]),
+                latest=_restored(content["latest"]),
+                loss_sum=loss_sum,
+                loss_count=loss_count,
+                patience=Patience(**content["patience"]),
+                tally=tally,
+                skipped=skipped,
+                skipped_in_a_row=in_a_row,
+                validation_due=bool(content["validation_due"]),
+                split=int(content["split"]),
+            )
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise ModelFileError(f"{self.path}: is damaged: {error}") from error
 
 
 def _stored(validation: Validation | None) -> dict[str, Any] | None:

@@ -153,7 +153,8 @@ class TrainConfig:
     Attributes:
         steps: Optimiser steps; auto depends on the size of the data set.
         epochs: Instead of `steps`.
-        batch_size: Samples of one forward pass over all devices and nodes; auto: 16, at most the data set.
+        batch_size: Samples of one forward pass over all devices and nodes; auto: 16, at most the data set; on GPUs the
+            largest power of two that fits in memory, at most 256 on each and at least 20 batches an epoch.
         gradient_accumulation_steps: Forward passes of one optimiser step; auto: 1.
         num_workers: Loader processes of each device; auto: the processors this process may use, 8 at most. Results
             do not depend on it.

@@ -21,6 +21,7 @@ from torch import nn
 from lt_data import Preprocessing, SampleIndex
 from lt_data.torch import EvalBatch, EvalDataset, Finisher, SampleKey, TrainBatch, TrainDataset, train_loader
 from lt_models import Classifier
+from lt_train.auto import Plan
 from lt_train.errors import OutOfSpaceError
 from lt_train.ranks import FabricRanks
 from lt_train.signals import StopRequest
@@ -77,16 +78,17 @@ class FeatureSource:
     def __init__(
         self,
         fabric: Fabric,
-        stream: Stream,
+        plan: Plan,
         classifier: Classifier,
         dataset: TrainDataset,
         preprocessing: Preprocessing,
         loading: dict[str, Any],
         folder: Path,
     ) -> None:
-        self._fabric, self._stream, self._classifier, self._loading = fabric, stream, classifier, loading
+        self._fabric, self._classifier, self._loading = fabric, classifier, loading
         self._dataset, self._preprocessing, self._folder = dataset, preprocessing, folder
-        asked = stream.plan.feature_views
+        self._share = plan.batch_size // fabric.world_size
+        asked = plan.feature_views
         assert asked is not None
         self._augmented, self._views = asked > 0, max(1, asked)
         self._features: torch.Tensor | None = None
@@ -102,7 +104,7 @@ class FeatureSource:
         """
         began, rows = time.perf_counter(), self._views * len(self._dataset)
         ranks = FabricRanks(self._fabric)
-        world, share = self._fabric.world_size, self._stream.plan.batch_size // self._fabric.world_size
+        world, share = self._fabric.world_size, self._share
         for number, (features, labels) in enumerate(self._computed(rows)):
             (signal,) = ranks.largest(stop.signal)
             stop.agree(signal)
@@ -125,11 +127,11 @@ class FeatureSource:
         )
         return True
 
-    def inputs(self, first_step: int) -> Iterator[Inputs]:
+    def inputs(self, stream: Stream, first_step: int) -> Iterator[Inputs]:
         """Kept features and their labels."""
         assert self._features is not None
-        fabric, plan, size = self._fabric, self._stream.plan, len(self._dataset)
-        sampler = self._stream.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
+        fabric, plan, size = self._fabric, stream.plan, len(self._dataset)
+        sampler = stream.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
         for keys in sampler:
             rows = torch.tensor([(key.epoch + key.repeat) % self._views * size + key.sample for key in keys])
             labels = self._labels[rows].to(fabric.device)
@@ -138,7 +140,7 @@ class FeatureSource:
     @torch.no_grad()
     def _computed(self, rows: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Features, float32 (N, F), and labels of this rank's rows, batch by batch; alike many for all ranks."""
-        world, share = self._fabric.world_size, self._stream.plan.batch_size // self._fabric.world_size
+        world, share = self._fabric.world_size, self._share
         mine = np.minimum(np.arange(self._fabric.global_rank, -(-rows // world) * world, world), rows - 1)
         keys = [SampleKey(*(int(n) for n in divmod(row, len(self._dataset)))) for row in mine]
         batches = [keys[start : start + share] for start in range(0, len(keys), share)]

@@ -34,12 +34,15 @@ class FiniteGuard:
     The verdict is a tensor on the device, and on a GPU all of it happens there: the fused optimiser has a flag by which
     its kernels do nothing (`found_inf`, made for gradient scaling), and statistics are put back by a `where`. The host
     never waits for a step; it reads the counters when it waits anyway, to log, validate or save, and every tenth step.
-    A CPU has nothing to wait for and reads them at every step.
+    A CPU has nothing to wait for and reads them at every step, and so does a GPU whose gradients are scaled: the scaler
+    itself has to.
     """
 
-    def __init__(self, fabric: Fabric, model: nn.Module, optimizer: Optimizer) -> None:
-        self._fabric, self._raw = fabric, optimizer
-        self._on_device = bool(optimizer.defaults.get("fused"))
+    def __init__(
+        self, fabric: Fabric, model: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler | None = None
+    ) -> None:
+        self._fabric, self._raw, self._scaler = fabric, optimizer, scaler
+        self._on_device = bool(optimizer.defaults.get("fused")) and scaler is None
         named = model.named_buffers()
         self._statistics = [buffer for name, buffer in named if name.rpartition(".")[2] in STATISTICS]
         self._floats = [buffer for buffer in self._statistics if buffer.is_floating_point()]
@@ -51,6 +54,12 @@ class FiniteGuard:
         """Keep what the forward passes of a step change."""
         for kept, buffer in zip(self._kept, self._statistics, strict=True):
             kept.copy_(buffer)
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Take back what the forward passes since `begin` have changed."""
+        for kept, buffer in zip(self._kept, self._statistics, strict=True):
+            buffer.copy_(kept)
 
     @torch.no_grad()
     def step(self, optimizer: Optimizer, state: TrainState, loss: torch.Tensor, norm: torch.Tensor) -> None:
@@ -68,6 +77,8 @@ class FiniteGuard:
             optimizer.step()
         elif not skip:
             optimizer.step()
+        elif self._scaler is not None:
+            self._scaler.update()  # to a smaller factor, if it was a scaled gradient that overflowed
         for kept, buffer in zip(self._kept, self._statistics, strict=True):
             torch.where(skip, kept, buffer, out=buffer)
         state.count(loss, skip)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
@@ -12,12 +11,17 @@ from lt_models import param_groups
 from lt_train.auto import Plan
 
 
-def make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
-    """AdamW without weight decay on norms and biases; fused where the device has it."""
+def make_optimizer(model: nn.Module, plan: Plan, *, fused: bool) -> Optimizer:
+    """AdamW without weight decay on norms and biases.
+
+    Args:
+        model: Its trainable parameters are optimised.
+        plan: Has the rates.
+        fused: Whether one kernel does all of a step, for GPUs; else PyTorch chooses.
+    """
     layer_decay = plan.layer_decay if plan.layer_decay < 1.0 else None
     groups = param_groups(model, weight_decay=plan.weight_decay, layer_decay=layer_decay)
-    on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
-    return AdamW(groups, lr=plan.lr, fused=True if on_gpu and torch.cuda.is_available() else None)
+    return AdamW(groups, lr=plan.lr, fused=True if fused else None)
 
 
 def lr_at(step: int, plan: Plan) -> float:

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
-from torch.optim import Optimizer
 
-from lt_data import DatasetIndex, SampleIndex, TaskSpec
-from lt_data.torch import (
-    Augmentation,
-    EvalDataset,
-    SampleCache,
-    TrainDataset,
-    eval_loader,
-)
-from lt_models import Classifier, freeze, set_train_mode
+from lt_data import TaskSpec
+from lt_data.torch import EvalDataset, SampleCache, TrainDataset, eval_loader
+from lt_models import Classifier
 from lt_train.auto import Plan
-from lt_train.averaging import WeightAverage
-from lt_train.checkpoint import restore_checkpoint
+from lt_train.checkpoint import Checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
-from lt_train.errors import TrainConfigError
-from lt_train.features import FeatureSource, KeptBatches, head_of
-from lt_train.finite import FiniteGuard
+from lt_train.data import TrainData
+from lt_train.device_memory import smaller_parts
+from lt_train.features import FeatureSource, KeptBatches
+from lt_train.learner import Learner
 from lt_train.loggers.build import Loggers
-from lt_train.losses import scores_of
 from lt_train.metrics.build import is_classwise, make_tally
 from lt_train.metrics.plan import LESS_IS_BETTER, TRAIN, MetricPlan
 from lt_train.metrics.tally import Tally
-from lt_train.optim import lr_at, make_optimizer, set_lr
+from lt_train.optim import lr_at
 from lt_train.progress import RunProgress
 from lt_train.ranks import FabricRanks
 from lt_train.recipe import Recipe
+from lt_train.result import TrainResult
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import details
 from lt_train.run_report import write_report
@@ -54,57 +43,6 @@ from lt_train.validate import validate, validation_values
 logger = logging.getLogger(__name__)
 
 
-@attrs.frozen(kw_only=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-        best_step: Step of the best validation.
-        best_metrics: Its values by logged name.
-        last_metrics: Values of the last validation.
-        exported_best: File of the best model, None when it was not asked for, or the watched metric was never defined.
-        exported_last: File of the last model, None when it was not asked for.
-        out: The run folder.
-    """
-
-    best_step: int
-    best_metrics: dict[str, float]
-    last_metrics: dict[str, float]
-    exported_best: Path | None
-    exported_last: Path | None
-    out: Path
-
-
-@attrs.frozen(kw_only=True)
-class TrainData:
-    """What a run learns from.
-
-    Attributes:
-        train: Samples to train on.
-        val: Samples to validate on.
-        augmentation: What training does to its samples.
-        on_bad_image: What happens with images that cannot be read: `"skip"` leaves them out, logs each once and stops
-            above 1 % of a split; `"error"` stops at the first.
-        cache: Where decoded training images are kept for later epochs: `"ram"`, `"disk"` (in the run folder), or None.
-        cache_limit_gb: The most that the cache takes, in units of 10^9 bytes.
-        split: The data set, when its validation samples were split off its training samples: written to the run
-            folder as CSV files.
-    """
-
-    train: SampleIndex
-    val: SampleIndex
-    augmentation: Augmentation
-    on_bad_image: Literal["skip", "error"] = "skip"
-    cache: Literal["ram", "disk"] | None = None
-    cache_limit_gb: float = 8.0
-    split: DatasetIndex | None = None
-
-
-def pass_seed(seed: int, step: int, part: int, rank: int) -> int:
-    """Seed of torch's generator for one forward pass on one rank."""
-    return int(np.random.SeedSequence((seed, step, part, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
 def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) -> dict[str, Any]:
     """What both loaders are given; arguments of workers only where there are any."""
     pin_memory = device.type == "cuda" if args.pin_memory == "auto" else args.pin_memory
@@ -114,27 +52,6 @@ def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) 
         loading["timeout"] = args.timeout
         loading["multiprocessing_context"] = args.multiprocessing_context
     return loading
-
-
-def frozen_part(asked: bool | int | str) -> str | int | None:
-    """`model_args.backbone_freeze` as `lt_models.freeze` has it."""
-    if isinstance(asked, bool):
-        return "backbone" if asked else None
-    return asked
-
-
-def compile_training(trained: nn.Module, args: Mapping[str, Any] | None) -> None:
-    """Let torch.compile have a module's calls; its names and its `forward` stay as they are.
-
-    Raises:
-        TrainConfigError: They are not arguments of torch.compile.
-    """
-    if args is None:
-        return
-    try:
-        trained.compile(**args)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TrainConfigError(f"torch_compile_args: {error}") from error
 
 
 class Run:
@@ -159,6 +76,7 @@ class Run:
         self.out, self.metrics, self.watched, self.cache = out, metrics, watched, cache
         self.ranks, self.recipe = FabricRanks(fabric), recipe
         self.named_missing = False
+        self.batch_size = plan.batch_size
         self.identity = {
             **arguments,
             "train_files": data.train.fingerprint(),
@@ -167,31 +85,14 @@ class Run:
             "world_size": fabric.world_size,
         }
         self.classifier = classifier
-        freeze(classifier, frozen_part(config.model_args.backbone_freeze))
-        classifier.to(fabric.device)
-        decay = config.model_args.ema_decay
-        self.average = WeightAverage(classifier, decay) if decay is not None else None
-        self.evaluated = self.average.model if self.average else classifier
-        trained: nn.Module = classifier if plan.feature_views is None else head_of(classifier)
-        compile_training(trained, config.torch_compile_args)
-        self.optimizer: Optimizer
-        self.raw_optimizer = make_optimizer(classifier, plan)
-        self.model, self.optimizer = fabric.setup(trained, self.raw_optimizer)
-        self.finite = FiniteGuard(fabric, trained, self.raw_optimizer)
+        self.learner = Learner(fabric, classifier, task, config, plan, recipe)
         self.stream = Stream(data.train, plan, config.seed, recipe.draws)
         self.loading = {
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
             "on_bad_image": data.on_bad_image,
         }
-        self.saver = Saver(
-            out,
-            task,
-            self.evaluated,
-            classifier if self.average else None,
-            self.raw_optimizer,
-            self.identity,
-            export_last=config.save_checkpoint_args.save_last,
-        )
+        export_last = config.save_checkpoint_args.save_last
+        self.saver = Saver(out, task, classifier.spec, self.identity, export_last=export_last)
         self.val_batches = eval_loader(
             EvalDataset(data.val, task.preprocessing),
             batch_size=plan.batch_size // fabric.world_size,
@@ -199,25 +100,50 @@ class Run:
             world_size=fabric.world_size,
             **self.loading,
         )
-        self.kept_batches = KeptBatches(self.evaluated, self.val_batches, fabric.device)
+        self.kept_batches = KeptBatches(self.learner.evaluated, self.val_batches, fabric.device)
 
-    def restore(self) -> TrainState:
-        """Load the checkpoint of the interrupted run."""
+    def fresh_state(self, parts: int) -> TrainState:
+        """The state before the first step, each forward pass split into so many parts."""
+        state = TrainState.fresh(self.fabric.device, self.train_tally())
+        self.split(state, parts)
+        return state
+
+    def restore(self, checkpoint: Checkpoint) -> TrainState:
+        """Go on from the checkpoint of the interrupted run.
+
+        Raises:
+            ResumeError: It had other arguments or data.
+            ModelFileError: The file is damaged.
+        """
+        checkpoint.check(self.identity)
         # The counts of all ranks were saved as one; the first goes on with them.
         tally = self.train_tally() if self.fabric.is_global_zero else None
-        state = restore_checkpoint(
-            self.out.checkpoint,
-            self.classifier,
-            self.average.model if self.average else None,
-            self.raw_optimizer,
-            self.identity,
-            self.fabric.device,
-            tally,
-        )
+        state = checkpoint.restore(self.learner, self.fabric.device, tally)
         state.tally = tally or self.train_tally()
-        self.finite.resumed(state)
+        self.learner.finite.resumed(state)
+        self.take_parts(state.split)
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
         return state
+
+    def split(self, state: TrainState, parts: int) -> None:
+        """Split each forward pass into more, for lack of memory; a step learns from the same images as before."""
+        if parts == 1:
+            return
+        before = self.plan.batch_size
+        self.take_parts(parts)
+        state.split *= parts
+        logger.warning(
+            "step %d: %d images at once do not fit in memory; from here %d at once, %d times a step",
+            state.step,
+            before,
+            self.plan.batch_size,
+            self.plan.accumulation,
+        )
+
+    def take_parts(self, parts: int) -> None:
+        """Go on with so many times as many forward passes a step."""
+        self.plan = self.plan.split(parts)
+        self.stream = attrs.evolve(self.stream, plan=self.plan)
 
     def train(self, state: TrainState, loggers: Loggers, progress: RunProgress, stop: StopRequest) -> None:
         """Step until the end or until asked to stop; validate, log and save on the way."""
@@ -228,11 +154,15 @@ class Run:
         if state.step < plan.steps and not source.prepare(stop):
             self.save(state, best=False, checkpoint=True)
             self.leave(state, stop)
-        inputs = source.inputs(state.step)
+        inputs = source.inputs(self.stream, state.step)
         while state.step < plan.steps and not self.out_of_patience(state):
             gradient_norm = self.step(state, inputs)
-            if self.fabric.is_global_zero:
-                self.saver.reserve()
+            if gradient_norm is None:
+                self.split(state, smaller_parts(self.plan.batch_size))
+                inputs = source.inputs(self.stream, state.step)
+                continue
+            if self.fabric.is_global_zero and not self.learner.sharded:
+                self.saver.reserve(self.learner.snapshot)
             last = state.step == plan.steps
             log, check, save = (last or state.step % n == 0 for n in (plan.log_every, plan.val_every, plan.save_every))
             progress.advance(state.step)
@@ -289,38 +219,13 @@ class Run:
         dataset = TrainDataset(data.train, data.augmentation, self.config.seed, self.cache)
         if plan.feature_views is not None:
             preprocessing, folder = self.task.preprocessing, self.out.root
-            return FeatureSource(
-                self.fabric, self.stream, self.classifier, dataset, preprocessing, self.loading, folder
-            )
+            return FeatureSource(self.fabric, plan, self.classifier, dataset, preprocessing, self.loading, folder)
         num_classes = len(self.task.classes)
-        return ImageSource(self.fabric, self.stream, dataset, self.recipe.mixing, num_classes, self.loading)
+        return ImageSource(self.fabric, dataset, self.recipe.mixing, num_classes, self.loading)
 
-    def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor:
-        """One optimiser step; returns the gradient's norm before clipping, of shape ()."""
-        set_train_mode(self.model)
-        set_lr(self.optimizer, lr_at(state.step, self.plan))
-        self.finite.begin()
-        mean_loss = torch.zeros_like(state.loss_sum)
-        for part in range(self.plan.accumulation):
-            batch = next(inputs)
-            # Dropout draws from torch's generator. Seeding it here, after the loader may have drawn from it too, makes
-            # dropout a function of the step and not a state.
-            torch.manual_seed(pass_seed(self.config.seed, state.step, part, self.fabric.global_rank))
-            with self.fabric.no_backward_sync(self.model, enabled=part < self.plan.accumulation - 1):
-                logits = self.model(batch.inputs)
-                loss = self.recipe.loss(logits, batch.targets).mean()
-                self.fabric.backward(loss / self.plan.accumulation)
-            if state.tally is not None and (scores := scores_of(logits, self.task.task)).isfinite().all():
-                state.tally.update(scores.numpy(), batch.labels.cpu().numpy())
-            mean_loss += loss.detach() / self.plan.accumulation
-        limit = self.plan.clip_norm or math.inf
-        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        assert norm is not None
-        self.finite.step(self.optimizer, state, mean_loss, norm)
-        self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update(self.classifier, state.step, "" if self.plan.feature_views is None else "head")
-        return norm
+    def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor | None:
+        """One optimiser step; returns the gradient's norm before clipping, of shape (), None for lack of memory."""
+        return self.learner.step(state, inputs, self.plan)
 
     def look_for_divergence(self, state: TrainState, *, always: bool) -> None:
         """Warn of skipped steps.
@@ -330,7 +235,7 @@ class Run:
         """
         kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
         advice = f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
-        self.finite.look(state, partial(self.stream.files, state.step - 1), advice, always=always)
+        self.learner.finite.look(state, partial(self.stream.files, state.step - 1), advice, always=always)
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
@@ -361,12 +266,10 @@ class Run:
 
     def validate(self, state: TrainState, stop: StopRequest) -> bool:
         """Evaluate, unless asked to stop before the end; returns whether the model is the best so far."""
-        evaluated, batches = (
-            (self.evaluated, self.val_batches)
-            if self.plan.feature_views is None
-            else (head_of(self.evaluated), self.kept_batches)
-        )
-        tally = validate(self.fabric, evaluated, batches, self.metrics, stop)
+        kept = self.plan.feature_views is not None
+        batches = self.kept_batches if kept else self.val_batches
+        spare = self.spare_input() if self.learner.sharded else None
+        tally = validate(self.fabric, self.learner.judged, batches, self.metrics, stop, spare)
         if tally is None:
             return False
         self.name_missing(tally)
@@ -381,6 +284,13 @@ class Run:
         if best:
             state.best = state.latest
         return best
+
+    def spare_input(self) -> torch.Tensor:
+        """One input of the module that is validated, of zeros."""
+        if self.plan.feature_views is not None:
+            return torch.zeros(1, self.classifier.num_features)
+        images = self.task.preprocessing
+        return torch.zeros(1, images.num_channels, *images.image_size)
 
     def name_missing(self, tally: Tally) -> None:
         """Tell of the classes that no validation sample has, once; lt-data's index did on the screen."""
@@ -399,8 +309,10 @@ class Run:
             state.tally.reduce(self.ranks)
             if not self.fabric.is_global_zero:
                 state.tally = self.train_tally()
+        if self.fabric.is_global_zero or self.learner.sharded:
+            saved = self.learner.snapshot()
         if self.fabric.is_global_zero:
-            self.saver.save(state, best=best, checkpoint=checkpoint)
+            self.saver.save(state, saved, self.batch_size, best=best, checkpoint=checkpoint)
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from lt_data import TaskSpec
-from lt_models import Classifier
+from lt_models import Classifier, ClassifierSpec
 from lt_train.checkpoint import checkpoint_content
 from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel
 from lt_train.host_copies import HostCopies
+from lt_train.learner import Snapshot
 from lt_train.run_folder import RunFolder
+from lt_train.sharding import whole_tensor
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState
 from lt_train.torchfile import write_torch_file
@@ -30,40 +31,33 @@ logger = logging.getLogger(__name__)
 class Saver:
     """Copies the state of a step, and writes the copy in the background; training stalls for the copy only.
 
-    Files of one step are written one after the other, the checkpoint after the best model that it knows of. What is
-    exported is the classifier that is validated; where that is an average, the trained one is in the checkpoint too.
+    Files of one step are written one after the other, the checkpoint after the best model that it knows of.
     """
 
     def __init__(
-        self,
-        out: RunFolder,
-        task: TaskSpec,
-        classifier: Classifier,
-        trained: Classifier | None,
-        optimizer: Optimizer,
-        identity: Mapping[str, Any],
-        *,
-        export_last: bool,
+        self, out: RunFolder, task: TaskSpec, spec: ClassifierSpec, identity: Mapping[str, Any], *, export_last: bool
     ) -> None:
-        self._out, self._task, self._export_last = out, task, export_last
-        self._classifier, self._trained = classifier, trained
-        self._optimizer, self._identity = optimizer, identity
+        self._out, self._task, self._spec, self._identity = out, task, spec, identity
+        self._export_last = export_last
         self._copies, self._writer, self._reserved = HostCopies(), BackgroundWriter(), False
 
-    def reserve(self) -> None:
+    def reserve(self, snapshot: Callable[[], Snapshot]) -> None:
         """Make room in memory for the copies, in the background, once the optimiser has its moments."""
-        if not self._reserved:
-            self._reserved = True
-            content = {"model": self._classifier.state_dict(), "optimizer": self._optimizer.state_dict()}
-            if self._trained is not None:
-                content["training_weights"] = self._trained.state_dict()
-            self._writer.start(partial(self._copies.reserve, content))
+        if self._reserved:
+            return
+        self._reserved, saved = True, snapshot()
+        content: dict[str, Any] = {"model": saved.weights, "optimizer": saved.moments}
+        if saved.training_weights is not None:
+            content["training_weights"] = saved.training_weights
+        self._writer.start(partial(self._copies.reserve, content))
 
-    def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
+    def save(self, state: TrainState, learner: Snapshot, batch_size: int, *, best: bool, checkpoint: bool) -> None:
         """Save a step: wait for the save before, copy, and leave the writing to the background.
 
         Args:
             state: As of this step.
+            learner: As of this step.
+            batch_size: Of the run, over all processes, before any split.
             best: Export the model as the best.
             checkpoint: Write the checkpoint, and export the model as the last if that was asked for.
 
@@ -72,10 +66,11 @@ class Saver:
             OSError: It could not be written for another reason.
         """
         self._writer.wait()
-        weights = self._classifier.state_dict()
-        model = ExportedModel(self._task, self._classifier.spec, weights, dict(state.metrics), state.step)
-        whole = self._checkpoint(model, state) if checkpoint else model.content()
-        copied = self._copies.take(whole)
+        model = ExportedModel(self._task, self._spec, learner.weights, dict(state.metrics), state.step)
+        content = model.content()
+        if checkpoint:
+            content = checkpoint_content(model, learner, state, self._identity, batch_size)
+        copied = self._copies.take(content)
         exported = model.content() | {"model": copied["model"]}
         files: list[tuple[Path, Mapping[str, Any]]] = []
         if best:
@@ -85,10 +80,6 @@ class Saver:
             if self._export_last:
                 files.append((self._out.exported_last, exported))
         self._writer.start(partial(_write_all, files))
-
-    def _checkpoint(self, model: ExportedModel, state: TrainState) -> dict[str, Any]:
-        trained = self._trained.state_dict() if self._trained else None
-        return checkpoint_content(model, trained, self._optimizer, state, self._identity)
 
     @property
     def busy(self) -> bool:
@@ -125,7 +116,7 @@ def check_weights(classifier: Classifier, step: int) -> None:
         TrainingDivergedError: A weight is not finite.
     """
     weights = [parameter.detach() for parameter in classifier.parameters()]
-    if not torch.isfinite(torch.nn.utils.get_total_norm(weights, torch.inf)):
+    if not torch.isfinite(whole_tensor(torch.nn.utils.get_total_norm(weights, torch.inf))):
         raise TrainingDivergedError(f"a weight is not finite at step {step}, which was not saved: lower model_args.lr")
 
 

@@ -33,16 +33,6 @@ class Inputs(NamedTuple):
     labels: torch.Tensor
 
 
-class Source(Protocol):
-    """Gives the inputs of a run's forward passes, a function of the seed only."""
-
-    def prepare(self, stop: StopRequest) -> bool:
-        """Do what is to be done once before the first step; False when a stop was asked for meanwhile."""
-
-    def inputs(self, first_step: int) -> Iterator[Inputs]:
-        """Those of each forward pass from a step on, `Plan.accumulation` for each step."""
-
-
 @attrs.frozen(eq=False)
 class Stream:
     """Which samples each step sees.
@@ -77,13 +67,22 @@ class Stream:
         return [self.samples.path(key.sample) for keys in self.sampler(step, step + 1) for key in keys]
 
 
+class Source(Protocol):
+    """Gives the inputs of a run's forward passes, a function of the seed only."""
+
+    def prepare(self, stop: StopRequest) -> bool:
+        """Do what is to be done once before the first step; False when a stop was asked for meanwhile."""
+
+    def inputs(self, stream: Stream, first_step: int) -> Iterator[Inputs]:
+        """Those of each forward pass from a step on, `Plan.accumulation` for each step."""
+
+
 @attrs.frozen(eq=False)
 class ImageSource:
     """Augmented images, decoded by the loader's workers.
 
     Attributes:
         fabric: The run's.
-        stream: Which samples.
         dataset: How they are read.
         mixing: What is done to whole batches.
         num_classes: For mixed targets.
@@ -91,7 +90,6 @@ class ImageSource:
     """
 
     fabric: Fabric
-    stream: Stream
     dataset: TrainDataset
     mixing: Mixing
     num_classes: int
@@ -101,10 +99,10 @@ class ImageSource:
         """Nothing is to be done."""
         return True
 
-    def inputs(self, first_step: int) -> Iterator[Inputs]:
+    def inputs(self, stream: Stream, first_step: int) -> Iterator[Inputs]:
         """Augmented batches, mixed if they are to be."""
-        fabric, plan = self.fabric, self.stream.plan
-        sampler = self.stream.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
+        fabric, plan = self.fabric, stream.plan
+        sampler = stream.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
         finish = Finisher(self.dataset.augmentation)
         first = fabric.global_rank * (plan.batch_size // fabric.world_size)
         loader = train_loader(self.dataset, sampler, **self.loading)

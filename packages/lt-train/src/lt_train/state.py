@@ -62,6 +62,7 @@ class TrainState:
         skipped: Steps whose loss or gradient was not finite, of shape (); they count as steps.
         skipped_in_a_row: How many of the last steps, of shape ().
         validation_due: The validation of this step was put off by a stop; a resumed run begins with it.
+        split: Into how many smaller ones each forward pass was split, for lack of memory.
     """
 
     step: int
@@ -74,6 +75,7 @@ class TrainState:
     skipped: torch.Tensor
     skipped_in_a_row: torch.Tensor
     validation_due: bool = False
+    split: int = 1
 
     @classmethod
     def fresh(cls, device: torch.device, tally: Tally | None) -> TrainState:

@@ -11,15 +11,19 @@ from functools import partial
 from typing import Any
 
 import attrs
-import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from lt_data import ImageDecodeError, TaskSpec, load_image, write_split
+from lt_data import TaskSpec, write_split
 from lt_data.torch import SampleCache, open_cache, sample_grid
-from lt_models import Classifier
-from lt_train.auto import Plan, make_plan
+from lt_models import Classifier, freeze
+from lt_train.auto import Plan
+from lt_train.checkpoint import Checkpoint
+from lt_train.checks import check_first_images, check_input_sizes
 from lt_train.config import TrainConfig
+from lt_train.data import TrainData
+from lt_train.device_memory import memory_errors
+from lt_train.devices import start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
@@ -28,9 +32,11 @@ from lt_train.loggers.parameters import resolved_parameters
 from lt_train.metrics.build import watched_metric
 from lt_train.metrics.plan import plan_metrics
 from lt_train.metrics_file import drop_validation
+from lt_train.planning import plan_run
 from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
-from lt_train.run import Run, TrainData, TrainResult
+from lt_train.result import TrainResult
+from lt_train.run import Run
 from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
@@ -38,9 +44,6 @@ from lt_train.signals import stop_request
 from lt_train.state import TrainState
 
 logger = logging.getLogger(__name__)
-
-TRIED_IMAGES = 5
-"""Where bad images are skipped, so many of a split are tried before all of them are taken to be of the wrong kind."""
 
 
 def fit(
@@ -84,14 +87,16 @@ def fit(
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
-    tuned = classifier.num_blocks if has_weights and classifier.memory_format != torch.channels_last else None
-    plan, reasons = make_plan(config, num_samples=len(data.train), world_size=fabric.world_size, tuned_blocks=tuned)
+    checkpoint = Checkpoint.read(out.checkpoint) if resume else None
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
     check_loggers(config.logger_args, save_best=config.save_checkpoint_args.save_best)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
+    freeze(classifier, frozen_part(config.model_args.backbone_freeze))
+    classifier.to(fabric.device)
+    plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
     with ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
@@ -104,7 +109,7 @@ def fit(
         log_arguments(fabric, arguments, plan, reasons, data, task)
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
-        state = run.restore() if resume else TrainState.fresh(fabric.device, run.train_tally())
+        state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         if state.validation_due and fabric.is_global_zero:
             drop_validation(out.metrics, state.step)
         loggers = stack.enter_context(
@@ -114,7 +119,7 @@ def fit(
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        with progress.shown(), worker_errors(), run.saver.closing(stop):
+        with progress.shown(), worker_errors(), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
@@ -163,64 +168,11 @@ def log_result(result: TrainResult, watched: str) -> None:
             logger.info("model: %s", file)
 
 
-def start_fabric(config: TrainConfig) -> Fabric:
-    """Start this run's processes, or join them."""
-    if config.float32_matmul_precision != "auto":
-        torch.set_float32_matmul_precision(config.float32_matmul_precision)
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    wanted = config.precision if config.precision != "auto" else "bf16-mixed" if has_bf16 else "32-true"
-    try:
-        fabric = Fabric(
-            accelerator=config.accelerator,
-            strategy=config.strategy,
-            devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
-            num_nodes=config.num_nodes,
-            precision=wanted,  # type: ignore[arg-type]  # checked by Fabric itself
-        )
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise TrainConfigError(f"devices, accelerator, strategy or precision: {error}") from error
-    fabric.launch()
-    return fabric
-
-
-@torch.no_grad()
-def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -> None:
-    """Run the model once at each image size, so that a size it cannot take is found before training.
-
-    Raises:
-        TrainConfigError: The model cannot take such images.
-    """
-    training = classifier.training
-    classifier.eval()
-    for spec in {data.augmentation.preprocessing, task.preprocessing}:
-        try:
-            classifier(torch.zeros(1, spec.num_channels, *spec.image_size))
-        # Models of many authors refuse a size by exceptions of many types.
-        except Exception as error:
-            height, width = spec.image_size
-            raise TrainConfigError(
-                f"transform_args.image_size: {classifier.spec.model} cannot take images of {height} x {width} pixels "
-                f"and {spec.num_channels} channels: {error}"
-            ) from error
-    classifier.train(training)
-
-
-def check_first_images(task: TaskSpec, data: TrainData) -> None:
-    """Read an image of each split, so that images of another kind than asked for are found before training.
-
-    Raises:
-        ImageDecodeError: The first image, or each of the first few where bad ones are skipped, does not have
-            `num_channels`, or is broken.
-    """
-    for samples, spec in ((data.train, data.augmentation.preprocessing), (data.val, task.preprocessing)):
-        last = 0 if data.on_bad_image == "error" else min(len(samples), TRIED_IMAGES) - 1
-        for sample in range(last + 1):
-            try:
-                load_image(samples.image(sample), spec.num_channels, spec.decoding)
-                break
-            except ImageDecodeError:
-                if sample == last:
-                    raise
+def frozen_part(asked: bool | int | str) -> str | int | None:
+    """`model_args.backbone_freeze` as `lt_models.freeze` has it."""
+    if isinstance(asked, bool):
+        return "backbone" if asked else None
+    return asked
 
 
 @contextmanager

@@ -27,11 +27,20 @@ def validate(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     plan: MetricPlan,
     stop: StopRequest,
+    spare: torch.Tensor | None = None,
 ) -> Tally | None:
     """Count the validation split; equal for any number of ranks and any batch size up to rounding of the model.
 
     The model runs in evaluation mode and in the precision of its weights, as exported models do, whatever precision
     it is trained in.
+
+    Args:
+        fabric: The run's.
+        classifier: What is validated.
+        batches: This rank's inputs and targets.
+        plan: What is counted.
+        stop: Ends it early.
+        spare: Any one input, for a sharded model, which ranks can only run together: ranks with no batch left run it.
 
     Returns:
         The samples of all ranks, on each of them; None when one of them was asked to stop before the last batch.
@@ -42,12 +51,15 @@ def validate(
     ranks.share_buffers(classifier)
     tally, loss = make_tally(plan), validation_loss(plan.task)
     weight_type = next(classifier.parameters()).dtype
-    for batch in shared_pace(batches, ranks, stop):
+    idle = None if spare is None else (spare, None)
+    for batch in shared_pace(batches, ranks, stop, idle):
         if batch is None:
             return None
         images, targets = batch
         with uncompiled(classifier):
             logits = classifier(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
+        if targets is None:
+            continue
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
         tally.update_loss(loss(logits, targets).numpy())
     classifier.train(training)
@@ -65,10 +77,13 @@ def uncompiled(classifier: nn.Module) -> Iterator[None]:
         yield
 
 
-def shared_pace(batches: Iterable[Batch], ranks: FabricRanks, stop: StopRequest) -> Iterator[Batch | None]:
+def shared_pace(
+    batches: Iterable[Batch], ranks: FabricRanks, stop: StopRequest, idle: Batch | None = None
+) -> Iterator[Batch | None]:
     """The batches, then None in place of those that are left when any rank is asked to stop.
 
-    Ranks may have different numbers of batches; each takes part in the question until the last has none left.
+    Ranks may have different numbers of batches; each takes part in the question until the last has none left, and gets
+    `idle`, if there is one, in place of what it does not have.
     """
     iterator = iter(batches)
     while True:
@@ -80,6 +95,7 @@ def shared_pace(batches: Iterable[Batch], ranks: FabricRanks, stop: StopRequest)
             stop.agree(signal)
             yield None
             return
+        batch = idle if batch is None else batch
         if batch is not None:
             yield batch
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lt_train import LoggerArgs, RunFolder, SaveCheckpointArgs, load_exported
+
+FP16 = {
+    "precision": "16-mixed",
+    "steps": 8,
+    "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=4),
+    "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=1),
+}
+
+
+def weights_of(folder: RunFolder) -> dict[str, torch.Tensor]:
+    return load_exported(folder.exported_last).state
+
+
+def dtype_seen(found: set[torch.dtype]):
+    """Note what a linear layer gives in training and in validation."""
+    return lambda classifier: classifier.head.register_forward_hook(
+        lambda module, arguments, output: found.add((module.training, output.dtype))
+    )
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("16-mixed", torch.float16), ("bf16-mixed", torch.bfloat16)])
+def test_training_is_in_the_precision_asked_for_and_validation_in_that_of_the_weights(job, precision, dtype):
+    found: set[torch.dtype] = set()
+    job.run(precision=precision, steps=2, change=dtype_seen(found))
+    assert found == {(True, dtype), (False, torch.float32)}
+
+
+def overflow_in_step(step: int):
+    """Make one step's gradient overflow in fp16, as it does where the loss was scaled too much."""
+
+    def change(classifier):
+        passes = iter(range(step))
+
+        def enlarge(module, inputs):
+            if module.training and next(passes, None) == step - 1:
+                return (inputs[0] * 1e6,)
+            return None
+
+        classifier.head.register_forward_pre_hook(enlarge)
+
+    return change
+
+
+def test_a_gradient_that_overflows_lowers_the_scale_and_the_step_is_skipped(job, tmp_path):
+    job.run(**FP16)
+    scale = torch.load(job.out.checkpoint, weights_only=True)["scaler"]["scale"]
+    other = RunFolder(tmp_path / "other")
+    job.run(**FP16, change=overflow_in_step(3), out=other)
+    saved = torch.load(other.checkpoint, weights_only=True)
+    assert saved["scaler"]["scale"] == scale / 2
+    assert saved["skipped"] == 1
+    assert all(tensor.isfinite().all() for tensor in weights_of(other).values())
+
+
+def test_a_run_in_fp16_that_was_stopped_goes_on_with_the_scale_that_it_had(job, tmp_path):
+    job.run(**FP16, change=overflow_in_step(2))
+    stopped = RunFolder(tmp_path / "stopped")
+    passes = iter(range(5))
+
+    def stop_in_step_six(classifier):
+        overflow_in_step(2)(classifier)
+        classifier.register_forward_pre_hook(lambda module, _: stop() if module.training else None)
+
+    def stop():
+        if next(passes, None) is None:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        job.run(**FP16, out=stopped, change=stop_in_step_six)
+    assert torch.load(stopped.checkpoint, weights_only=True)["step"] == 5
+    job.run(**FP16, out=stopped, resume=True)
+    one, other = weights_of(job.out), weights_of(stopped)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    ends = [torch.load(folder.checkpoint, weights_only=True)["scaler"] for folder in (job.out, stopped)]
+    assert ends[0] == ends[1]
+    assert job.out.metrics.read_text() == stopped.metrics.read_text()
