@@ -68,14 +68,16 @@ def train_image_classification(
             `sampler`, `mixup_alpha`, `cutmix_alpha`. See `lt_train.ModelArgs`.
         steps: Optimiser steps; auto depends on the size of the data set, and the log gives the reason.
         epochs: Passes over the training data, instead of `steps`.
-        batch_size: Images of one forward pass over all devices and nodes.
+        batch_size: Images of one forward pass over all devices and nodes; auto is 16, on GPUs the largest that fits in
+            memory, at most 256 on each and at least 20 batches an epoch. One that does not fit is split, and said.
         gradient_accumulation_steps: Forward passes of one optimiser step.
         num_workers: Processes that load images, per device. The result does not depend on it.
         devices: As Lightning Fabric takes it, as are the next four.
         num_nodes: Number of machines.
         accelerator: `"cpu"`, `"gpu"`, `"mps"` or `"auto"`.
-        strategy: `"ddp"` and so on.
-        precision: auto is bf16-mixed where a GPU has it, else 32-true.
+        strategy: `"ddp"`, or `"fsdp"` for models whose optimiser is too large for one GPU; auto is ddp with several
+            devices.
+        precision: `"bf16-mixed"`, `"16-mixed"`, `"32-true"`; auto is bf16-mixed where a GPU has it, else 32-true.
         float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting.
         seed: Seed of everything random: same seed, same weights.
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
@@ -109,6 +111,7 @@ def train_image_classification(
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row; names the images.
         OutOfSpaceError: A file does not fit on the disk; what was saved before is intact.
         LoaderWorkerError: A process that loads images was killed.
+        DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
     given = dict(locals())
     from lt_train.signals import leave_on_signals

@@ -161,8 +161,9 @@ class TrainConfig:
         devices: As Lightning Fabric takes it.
         num_nodes: Machines.
         accelerator: As Lightning Fabric takes it.
-        strategy: As Lightning Fabric takes it.
-        precision: As Lightning Fabric takes it; auto: bf16-mixed where a GPU has it, else 32-true.
+        strategy: As Lightning Fabric takes it; "fsdp" is PyTorch's newer one, `fully_shard`.
+        precision: As Lightning Fabric takes it; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
+            gradients, on CPUs too.
         float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
         seed: Seed of everything random, at least 0.
         model_args: Optimisation of the model.

@@ -304,7 +304,7 @@ class Run:
         self.saver.look()
         if not (best or checkpoint):
             return
-        check_weights(self.classifier, state.step)
+        check_weights(self.classifier, state.step, self.ranks)
         if checkpoint and state.tally is not None:
             state.tally.reduce(self.ranks)
             if not self.fabric.is_global_zero:

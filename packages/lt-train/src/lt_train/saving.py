@@ -18,8 +18,9 @@ from lt_train.errors import TrainingDivergedError
 from lt_train.exported import ExportedModel
 from lt_train.host_copies import HostCopies
 from lt_train.learner import Snapshot
+from lt_train.ranks import FabricRanks
 from lt_train.run_folder import RunFolder
-from lt_train.sharding import whole_tensor
+from lt_train.sharding import own_share
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState
 from lt_train.torchfile import write_torch_file
@@ -109,14 +110,16 @@ class Saver:
         self.wait()
 
 
-def check_weights(classifier: Classifier, step: int) -> None:
-    """Refuse to save weights that one step has thrown out of the range of numbers.
+def check_weights(classifier: Classifier, step: int, ranks: FabricRanks) -> None:
+    """Refuse to save weights that one step has thrown out of the range of numbers; all processes must ask.
 
     Raises:
-        TrainingDivergedError: A weight is not finite.
+        TrainingDivergedError: A weight is not finite, in any of them.
     """
-    weights = [parameter.detach() for parameter in classifier.parameters()]
-    if not torch.isfinite(whole_tensor(torch.nn.utils.get_total_norm(weights, torch.inf))):
+    weights = [own_share(parameter.detach()) for parameter in classifier.parameters()]
+    largest = torch.nn.utils.get_total_norm([weight for weight in weights if weight.numel()], torch.inf)
+    (broken,) = ranks.largest(int(not torch.isfinite(largest)))
+    if broken:
         raise TrainingDivergedError(f"a weight is not finite at step {step}, which was not saved: lower model_args.lr")
 
 

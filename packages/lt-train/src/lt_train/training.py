@@ -75,8 +75,7 @@ def fit(
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, a logger is not installed, or the model cannot take images of
-            this size.
+            torch.compile's, a logger is not installed, or the model cannot take images of this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -84,6 +83,7 @@ def fit(
         RunFolderError: Another process is running in `out`.
         OutOfSpaceError: A file does not fit on the disk.
         LoaderWorkerError: A process that loads images was killed.
+        DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
     fabric = start_fabric(config)
@@ -91,7 +91,8 @@ def fit(
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
-    check_loggers(config.logger_args, save_best=config.save_checkpoint_args.save_best)
+    sharded, save_best = config.strategy == "fsdp", config.save_checkpoint_args.save_best
+    check_loggers(config.logger_args, save_best=save_best, sharded=sharded)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
@@ -110,6 +111,7 @@ def fit(
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
+        checkpoint = None  # its weights need not stay in memory
         if state.validation_due and fabric.is_global_zero:
             drop_validation(out.metrics, state.step)
         loggers = stack.enter_context(

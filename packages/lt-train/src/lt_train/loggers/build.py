@@ -57,12 +57,17 @@ class Loggers(MetricLogger):
             member.close(outcome)
 
 
-def check_loggers(args: LoggerArgs, *, save_best: bool) -> None:
+def check_loggers(args: LoggerArgs, *, save_best: bool, sharded: bool) -> None:
     """Refuse loggers that cannot work, before anything is trained.
 
     Raises:
-        TrainConfigError: One is not installed or not logged in, or is to keep a model that is not saved.
+        TrainConfigError: One is not installed or not logged in, or is to keep a model that is not saved, or to draw one
+            that no process has as a whole.
     """
+    if sharded and args.tensorboard is not None and args.tensorboard.log_graph:
+        raise TrainConfigError(
+            "logger_args.tensorboard.log_graph: cannot be drawn of a sharded model (strategy='fsdp')"
+        )
     for name, asked in (("mlflow", args.mlflow), ("wandb", args.wandb)):
         if asked is not None and find_spec(name) is None:
             raise TrainConfigError(f'logger_args.{name}: is not installed: pip install "lightly-train[{name}]"')
