@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 
 import attrs
 
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
+from lt_train.processors import usable_processors
 
 REFERENCE_BATCH_SIZE = 16
 """The batch size that `lr` is meant for."""
@@ -31,7 +31,8 @@ AUTO_VALIDATIONS = 100
 AUTO_VAL_STEPS = 1000
 AUTO_SAVE_STEPS = 1000
 AUTO_LOG_STEPS = 100
-AUTO_WORKERS = 8
+AUTO_WORKERS = 16
+"""Decoding feeds a fast GPU from so many: some 700 photographs a second each (docs, data)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +128,7 @@ def make_plan(
             steps=steps,
             batch_size=batch_size,
             accumulation=accumulation,
-            num_workers=_workers(config, reasons),
+            num_workers=_workers(config, world_size, reasons),
             lr=model.lr * math.sqrt(batch_size * accumulation / REFERENCE_BATCH_SIZE),
             weight_decay=_weight_decay(config, reasons),
             warmup_steps=_warmup(config, steps, reasons),
@@ -256,9 +257,9 @@ def _save_every(config: TrainConfig, val_every: int, reasons: dict[str, str]) ->
     return min(AUTO_SAVE_STEPS, val_every)
 
 
-def _workers(config: TrainConfig, reasons: dict[str, str]) -> int:
+def _workers(config: TrainConfig, world_size: int, reasons: dict[str, str]) -> int:
     if config.num_workers != "auto":
         return config.num_workers
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    reasons["num_workers"] = f"{usable} processors, {AUTO_WORKERS} at most"
-    return min(AUTO_WORKERS, usable)
+    usable, processes = usable_processors(), max(1, world_size // config.num_nodes)
+    reasons["num_workers"] = f"{usable} processors over {processes} processes of this machine, {AUTO_WORKERS} at most"
+    return max(1, min(AUTO_WORKERS, usable // processes))

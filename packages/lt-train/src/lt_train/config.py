@@ -156,8 +156,8 @@ class TrainConfig:
         batch_size: Samples of one forward pass over all devices and nodes; auto: 16, at most the data set; on GPUs the
             largest power of two that fits in memory, at most 256 on each and at least 20 batches an epoch.
         gradient_accumulation_steps: Forward passes of one optimiser step; auto: 1.
-        num_workers: Loader processes of each device; auto: the processors this process may use, 8 at most. Results
-            do not depend on it.
+        num_workers: Loader processes of each device; auto: its share of the processors that this process may use, 16
+            at most. Results do not depend on it.
         devices: As Lightning Fabric takes it.
         num_nodes: Machines.
         accelerator: As Lightning Fabric takes it.

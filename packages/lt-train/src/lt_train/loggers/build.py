@@ -65,9 +65,7 @@ def check_loggers(args: LoggerArgs, *, save_best: bool, sharded: bool) -> None:
             that no process has as a whole.
     """
     if sharded and args.tensorboard is not None and args.tensorboard.log_graph:
-        raise TrainConfigError(
-            "logger_args.tensorboard.log_graph: cannot be drawn of a sharded model (strategy='fsdp')"
-        )
+        raise TrainConfigError("logger_args.tensorboard.log_graph: cannot be drawn with strategy='fsdp'")
     for name, asked in (("mlflow", args.mlflow), ("wandb", args.wandb)):
         if asked is not None and find_spec(name) is None:
             raise TrainConfigError(f'logger_args.{name}: is not installed: pip install "lightly-train[{name}]"')
