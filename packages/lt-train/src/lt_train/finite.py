@@ -92,7 +92,9 @@ class FiniteGuard:
             skip = total > 0
         return skip
 
-    def look(self, state: TrainState, files: Callable[[], list[Path]], advice: str, *, always: bool) -> None:
+    def look(
+        self, state: TrainState, files: Callable[[], list[Path]], advice: Callable[[], str], *, always: bool
+    ) -> None:
         """Warn of steps that were skipped since the last look.
 
         Args:
@@ -120,7 +122,7 @@ class FiniteGuard:
             named = [f"  {file}" for file in batch[:NAMED_FILES]]
             more = [f"  and {len(batch) - NAMED_FILES} more"] if len(batch) > NAMED_FILES else []
             found = f"the loss or its gradient was not finite in {in_a_row} steps in a row, up to step {state.step}"
-            raise TrainingDivergedError("\n".join([f"{found}: {advice}. The images of that step:", *named, *more]))
+            raise TrainingDivergedError("\n".join([f"{found}: {advice()}. The images of that step:", *named, *more]))
 
     def resumed(self, state: TrainState) -> None:
         """Do not warn again of steps that the interrupted run warned of."""

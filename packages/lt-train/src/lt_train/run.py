@@ -233,9 +233,12 @@ class Run:
         Raises:
             TrainingDivergedError: There were many in a row.
         """
+        self.learner.finite.look(state, partial(self.stream.files, state.step - 1), self.advice, always=always)
+
+    def advice(self) -> str:
+        """What to do about a run that diverges."""
         kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
-        advice = f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
-        self.learner.finite.look(state, partial(self.stream.files, state.step - 1), advice, always=always)
+        return f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
