@@ -43,7 +43,9 @@ def set_train_mode(classifier: nn.Module) -> None:
 
 def _rest_frozen(module: nn.Module) -> None:
     parameters = [parameter.requires_grad for parameter in module.parameters()]
-    if parameters and not any(parameters):
+    if all(parameters):
+        return
+    if not any(parameters):
         module.eval()
         return
     for child in module.children():

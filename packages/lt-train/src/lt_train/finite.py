@@ -42,7 +42,8 @@ class FiniteGuard:
         self, fabric: Fabric, model: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler | None = None
     ) -> None:
         self._fabric, self._raw, self._scaler = fabric, optimizer, scaler
-        self._on_device = bool(optimizer.defaults.get("fused")) and scaler is None
+        fused = bool(optimizer.defaults.get("fused"))
+        self._on_device = fused and scaler is None and fabric.device.type != "cpu"
         named = model.named_buffers()
         self._statistics = [buffer for name, buffer in named if name.rpartition(".")[2] in STATISTICS]
         self._floats = [buffer for buffer in self._statistics if buffer.is_floating_point()]
@@ -75,12 +76,14 @@ class FiniteGuard:
         if self._on_device:
             self._raw.found_inf = skip.float()  # type: ignore[attr-defined]
             optimizer.step()
+            for kept, buffer in zip(self._kept, self._statistics, strict=True):
+                torch.where(skip, kept, buffer, out=buffer)
         elif not skip:
             optimizer.step()
-        elif self._scaler is not None:
-            self._scaler.update()  # to a smaller factor, if it was a scaled gradient that overflowed
-        for kept, buffer in zip(self._kept, self._statistics, strict=True):
-            torch.where(skip, kept, buffer, out=buffer)
+        else:
+            self.undo()
+            if self._scaler is not None:
+                self._scaler.update()  # to a smaller factor, if it was a scaled gradient that overflowed
         state.count(loss, skip)
 
     def _not_finite(self, loss: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ class Learner:
                 shard(self.judged)
         scaler = getattr(fabric.strategy.precision, "scaler", None)
         # Its kernels take no sharded flags, and with a scaler it asks the host anyway.
-        fused = fabric.device.type == "cuda" and not self.sharded and scaler is None
+        fused = fabric.device.type in ("cpu", "cuda") and not self.sharded and scaler is None
         self._raw = make_optimizer(classifier, plan, fused=fused)
         optimizer = fabric.setup_optimizers(self._raw)
         assert isinstance(optimizer, Optimizer)  # one for one

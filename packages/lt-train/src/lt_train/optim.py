@@ -17,7 +17,7 @@ def make_optimizer(model: nn.Module, plan: Plan, *, fused: bool) -> Optimizer:
     Args:
         model: Its trainable parameters are optimised.
         plan: Has the rates.
-        fused: Whether one kernel does all of a step, for GPUs; else PyTorch chooses.
+        fused: Whether one kernel does all of a step; else PyTorch chooses.
     """
     layer_decay = plan.layer_decay if plan.layer_decay < 1.0 else None
     groups = param_groups(model, weight_decay=plan.weight_decay, layer_decay=layer_decay)

@@ -83,10 +83,18 @@ def load_moments(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments = {
-        index: {name: _sharded_as(parameters[index], value) for name, value in state.items()}
+        index: {name: _as_own(parameters[index], value) for name, value in state.items()}
         for index, state in content["state"].items()
     }
     optimizer.load_state_dict({**content, "state": moments})
+
+
+def _as_own(own: torch.Tensor, value: Any) -> Any:
+    """A moment of a parameter in its shares and its memory format: fused kernels go through memory, not by index."""
+    value = _sharded_as(own, value)
+    if hasattr(own, "to_local") or getattr(value, "shape", None) != own.shape or value.stride() == own.stride():
+        return value
+    return torch.empty_like(own, dtype=value.dtype, device=value.device, requires_grad=False).copy_(value)
 
 
 def _sharded_as(own: torch.Tensor | None, value: Any) -> Any:
