@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from lt_data import Classes, Preprocessing, SampleIndex, TaskSpec, TransformConf
 from lt_data.torch import Augmentation
 from lt_models import Classifier, ClassifierSpec, build_classifier
 from lt_train import RunFolder, TrainConfig, TrainData, TrainResult, fit
+
+# Models as small as these gain nothing from threads, which wait for each other where other programs are running.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn import metrics as sk
 
 from lt_data import load_inputs
@@ -115,72 +114,3 @@ def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multil
         if "train_loss" in line:
             right = line["train_metric/accuracy"] * 3 * 8 * 3  # three steps of eight samples and three classes
             assert right == pytest.approx(round(right))
-
-
-BOTH = """
-import sys
-from pathlib import Path
-from lt_data import Preprocessing, TaskSpec, TransformConfig, build_index, load_data_config
-from lt_data.torch import Augmentation
-from lt_models import create_classifier
-from lt_train import CalibrationArgs, LoggerArgs, MetricArgs, ModelArgs, RunFolder, TrainConfig, TrainData, fit
-import torch
-
-root, devices, frozen = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "frozen"
-mixed = {"mixup_alpha": 0.2, "cutmix_alpha": 1.0}
-special = {"backbone_freeze": True, "feature_views": 2} if frozen else mixed
-spec = Preprocessing(image_size=(32, 32), resize_scale=1.0)
-augmentation = Augmentation.from_config(TransformConfig(), spec)
-index = build_index(load_data_config({"train": root / "train", "val": root / "val"}))
-torch.manual_seed(0)
-fit(
-    out=RunFolder(root / f"run{devices}"),
-    classifier=create_classifier("timm/test_vit-notpretrained", 3, image_size=(32, 32)),
-    task=TaskSpec(task="multiclass", classes=index.classes, preprocessing=spec),
-    data=TrainData(train=index.train, val=index.val, augmentation=augmentation),
-    config=TrainConfig(
-        steps=12,
-        batch_size=8,
-        gradient_accumulation_steps=2,
-        num_workers=1,
-        devices=devices,
-        accelerator="cpu",
-        strategy="ddp" if devices > 1 else "auto",
-        model_args=ModelArgs(lr=1e-3, ema_decay=0.9, sampler="balanced", **special),
-        metric_args=MetricArgs(train=True, expected_calibration_error=CalibrationArgs()),
-        logger_args=LoggerArgs(log_every_num_steps=4, val_every_num_steps=4),
-    ),
-)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
-@pytest.mark.parametrize("what", ["whole", "frozen"])
-def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(tmp_path, what):
-    # A transformer: batch norm would see the half of a batch that its process has.
-    for split, count, seed in (("train", 27, 0), ("val", 13, 1)):  # neither divides by two
-        write_images_of_three_classes(tmp_path / split, count, seed)
-    (tmp_path / "program.py").write_text(BOTH)
-    for devices in ("1", "2"):
-        program = [sys.executable, tmp_path / "program.py", tmp_path, devices, what]
-        done = subprocess.run(program, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    one, two = (RunFolder(tmp_path / name) for name in ("run1", "run2"))
-    for alone, together in zip(*(folder.metrics.read_text().splitlines() for folder in (one, two)), strict=True):
-        alone, together = json.loads(alone), json.loads(together)
-        assert alone.keys() == together.keys()
-        for name, value in alone.items():
-            counted = name.endswith(("top1_acc_micro", "f1_macro", "precision_macro", "recall_macro"))
-            assert together[name] == (value if counted else pytest.approx(value, rel=1e-3, abs=1e-4)), name
-    for name, tensor in load_exported(one.exported_last).state.items():
-        torch.testing.assert_close(load_exported(two.exported_last).state[name], tensor, rtol=1e-3, atol=1e-4)
-
-
-def write_images_of_three_classes(root, count, seed) -> None:
-    rng = np.random.default_rng(seed)
-    for i in range(count):
-        pixels = rng.integers(0, 200, (32, 32, 3), dtype=np.uint8)
-        pixels[:, :, i % 3] += 40
-        folder = root / ("red", "green", "blue")[i % 3]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / f"{i}.png")

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lt_train import RunFolder, load_exported
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there"
+)
+
+PROGRAM = [sys.executable, str(Path(__file__).parent / "ranks_run.py")]
+
+
+def run(folder: Path, *started: tuple[Sequence[str], Mapping[str, str]], seconds: float = 100.0) -> None:
+    """Run commands, each with variables of its own, side by side; what does not end in time is killed and fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    printed = [folder / f"printed_{number}.txt" for number in range(len(started))]
+    end, processes = time.monotonic() + seconds, []
+    try:
+        for (command, variables), path in zip(started, printed, strict=True):
+            with path.open("w") as stream:
+                output = {"stdout": stream, "stderr": subprocess.STDOUT}
+                processes.append(
+                    subprocess.Popen(command, env={**os.environ, **variables}, start_new_session=True, **output)
+                )
+        statuses = [process.wait(end - time.monotonic()) for process in processes]
+    except subprocess.TimeoutExpired:
+        statuses = ["has not ended"]
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert not any(statuses), "\n".join([str(statuses), *(path.read_text() for path in printed)])
+
+
+def write_split(root: Path, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        pixels = rng.integers(0, 200, (32, 32, 3), dtype=np.uint8)
+        pixels[:, :, i % 3] += 40
+        folder = root / ("red", "green", "blue")[i % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    for split, count, seed in (("train", 27, 0), ("val", 13, 1)):  # neither divides by two
+        write_split(root / split, count, seed)
+    return root
+
+
+@pytest.fixture(scope="module")
+def alone(images, tmp_path_factory) -> Iterator[Future[Path]]:
+    """The runs of one process, while the first test that compares with them has begun."""
+
+    def learn() -> Path:
+        out = tmp_path_factory.mktemp("alone")
+        run(out, ([*PROGRAM, str(images), str(out), "{}", "whole", "frozen"], {}))
+        return out
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(learn)
+
+
+def assert_same_run(one: RunFolder, other: RunFolder) -> None:
+    """Counted metrics are equal; what is summed up in another order is almost."""
+    for alone, together in zip(*(folder.metrics.read_text().splitlines() for folder in (one, other)), strict=True):
+        alone, together = json.loads(alone), json.loads(together)
+        assert alone.keys() == together.keys()
+        for name, value in alone.items():
+            counted = name.endswith(("top1_acc_micro", "f1_macro", "precision_macro", "recall_macro"))
+            assert together[name] == (value if counted else pytest.approx(value, rel=1e-3, abs=1e-4)), name
+    for name, tensor in load_exported(one.exported_last).state.items():
+        torch.testing.assert_close(load_exported(other.exported_last).state[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def assert_written_once(one: RunFolder, other: RunFolder) -> None:
+    """Two processes leave as many files and lines as one does."""
+    first, second = (
+        sorted(path.name.split(".tfevents.")[0] for path in folder.root.rglob("*")) for folder in (one, other)
+    )
+    assert first == second
+    log = other.log.read_text()
+    assert (log.count(" arguments: {"), log.count(" INFO    done: best ")) == (1, 1)
+
+
+@pytest.fixture(scope="module")
+def together(images, alone, tmp_path_factory) -> Path:
+    """The runs of two processes, both in one program as those of the single process are."""
+    out = tmp_path_factory.mktemp("together")
+    processes = json.dumps({"devices": 2, "strategy": "ddp"})
+    run(out, ([*PROGRAM, str(images), str(out), processes, "whole", "frozen"], {}))
+    return out
+
+
+@pytest.mark.parametrize("kind", ["whole", "frozen"])
+def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(alone, together, kind):
+    assert_same_run(RunFolder(alone.result() / kind), RunFolder(together / kind))
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[tuple[str, str]]:
+    """Two network namespaces, joined by a cable: 10.199.0.1 and 10.199.0.2, each on its `node`."""
+    if not shutil.which("ip"):
+        pytest.skip("needs Linux with iproute2: there is no `ip`")
+    names = (f"lt-train-{os.getpid()}-0", f"lt-train-{os.getpid()}-1")
+    try:
+        try:
+            for name in names:
+                ip("netns", "add", name)
+            ip("link", "add", "node", "netns", names[0], "type", "veth", "peer", "name", "node", "netns", names[1])
+            for number, name in enumerate(names, start=1):
+                ip("-n", name, "address", "add", f"10.199.0.{number}/24", "dev", "node")
+                for device in ("lo", "node"):
+                    ip("-n", name, "link", "set", device, "up")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"this account may not make network namespaces: {error.stderr.strip()}")
+        yield names
+    finally:
+        for name in names:
+            # torchrun gives its processes sessions of their own.
+            for process in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True)
+
+
+def test_two_nodes_started_by_torchrun_reach_the_metrics_of_one_process_and_only_the_first_writes(
+    images, alone, two_nodes, tmp_path
+):
+    processes = json.dumps({"devices": 1, "num_nodes": 2, "strategy": "ddp"})
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    torchrun += ["--master-addr", "10.199.0.1", "--master-port", "29500"]
+    # The machine's name means 127.0.0.1 in both, where gloo would look for the other node.
+    variables = {"GLOO_SOCKET_IFNAME": "node"}
+    outs = [tmp_path / "first", tmp_path / "second"]  # as if each node had a disk of its own
+    commands = [
+        ["ip", "netns", "exec", node, *torchrun, "--node-rank", str(rank), *PROGRAM[1:], str(images), str(out)]
+        for rank, (node, out) in enumerate(zip(two_nodes, outs, strict=True))
+    ]
+    run(tmp_path, *(([*command, processes, "whole"], variables) for command in commands))
+    one, other = RunFolder(alone.result() / "whole"), RunFolder(outs[0] / "whole")
+    assert_same_run(one, other)
+    assert_written_once(one, other)
+    assert not outs[1].exists()
+
+
+def test_two_tasks_started_by_slurm_reach_the_metrics_of_one_process_and_only_the_first_writes(images, alone, tmp_path):
+    # Without SLURM: these are variables that `srun` of a job of one node and two tasks sets.
+    port = free_port()
+    job = {
+        "SLURM_JOB_ID": str(port - 15_000),  # Fabric meets at port 15000 + the last four digits
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_NODELIST": "localhost",
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_NODEID": "0",
+        "SLURM_NNODES": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_STEP_ID": "0",
+    }
+    command = [*PROGRAM, str(images), str(tmp_path / "out"), json.dumps({"devices": 2, "strategy": "ddp"}), "whole"]
+    tasks = [{**job, "SLURM_PROCID": task, "SLURM_LOCALID": task} for task in ("0", "1")]
+    run(tmp_path, *((command, task) for task in tasks))
+    one, other = RunFolder(alone.result() / "whole"), RunFolder(tmp_path / "out" / "whole")
+    assert_same_run(one, other)
+    assert_written_once(one, other)
+
+
+def free_port() -> int:
+    """One of those at which Fabric lets the tasks of a SLURM job meet."""
+    for port in range(15_000 + os.getpid() % 5_000, 25_000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
