@@ -1,19 +1,21 @@
 """Runs of one or of several processes: `python ranks_run.py IMAGES OUT '{"devices": 2}' whole frozen`.
 
-The run of each kind, a model that learns as a whole or its head alone, lies in the folder of that name in OUT.
+The run of each kind, a model that learns as a whole or its head alone, lies in the folder of that name in OUT. The kind
+`interrupted` is `whole`, ended in its seventh step as by a power cut, and resumed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from lt_data import Preprocessing, TaskSpec, TransformConfig, build_index, load_data_config
+from lt_data import DatasetIndex, Preprocessing, TaskSpec, TransformConfig, build_index, load_data_config
 from lt_data.torch import Augmentation
-from lt_models import create_classifier
+from lt_models import Classifier, create_classifier
 from lt_train import CalibrationArgs, LoggerArgs, MetricArgs, ModelArgs, RunFolder, TrainConfig, TrainData, fit
 
 SPEC = Preprocessing(image_size=(32, 32), resize_scale=1.0)
@@ -23,31 +25,55 @@ KINDS = {
 }
 
 
+def stop_in_step(number: int, classifier: Classifier) -> None:
+    passes = iter(range(2 * (number - 1)))
+
+    def count(module, arguments) -> None:
+        if module.training and next(passes, None) is None:
+            raise InterruptedError
+
+    classifier.head.register_forward_pre_hook(count)
+
+
+def learn(out: RunFolder, kind: str, index: DatasetIndex, processes: str, stop: int = 0, resume: bool = False) -> None:
+    torch.manual_seed(0)
+    # A transformer: batch norm would see the part of a batch that its process has.
+    classifier = create_classifier("timm/test_vit-notpretrained", 3, image_size=(32, 32))
+    if stop:
+        stop_in_step(stop, classifier)
+    augmentation = Augmentation.from_config(TransformConfig(), SPEC)
+    fit(
+        out=out,
+        classifier=classifier,
+        task=TaskSpec(task="multiclass", classes=index.classes, preprocessing=SPEC),
+        data=TrainData(train=index.train, val=index.val, augmentation=augmentation),
+        config=TrainConfig(
+            steps=12,
+            batch_size=8,
+            gradient_accumulation_steps=2,
+            num_workers=1,
+            accelerator="cpu",
+            model_args=ModelArgs(lr=1e-3, ema_decay=0.9, sampler="balanced", **KINDS[kind]),
+            metric_args=MetricArgs(train=True, expected_calibration_error=CalibrationArgs()),
+            logger_args=LoggerArgs(log_every_num_steps=4, val_every_num_steps=4),
+            **json.loads(processes),
+        ),
+        resume=resume,
+    )
+
+
 def main() -> None:
-    images, out, processes, *kinds = sys.argv[1:]
+    images, folder, processes, *kinds = sys.argv[1:]
     index = build_index(load_data_config({"train": Path(images) / "train", "val": Path(images) / "val"}))
     for kind in kinds:
-        torch.manual_seed(0)
-        fit(
-            out=RunFolder(Path(out) / kind),
-            # A transformer: batch norm would see the part of a batch that its process has.
-            classifier=create_classifier("timm/test_vit-notpretrained", 3, image_size=(32, 32)),
-            task=TaskSpec(task="multiclass", classes=index.classes, preprocessing=SPEC),
-            data=TrainData(
-                train=index.train, val=index.val, augmentation=Augmentation.from_config(TransformConfig(), SPEC)
-            ),
-            config=TrainConfig(
-                steps=12,
-                batch_size=8,
-                gradient_accumulation_steps=2,
-                num_workers=1,
-                accelerator="cpu",
-                model_args=ModelArgs(lr=1e-3, ema_decay=0.9, sampler="balanced", **KINDS[kind]),
-                metric_args=MetricArgs(train=True, expected_calibration_error=CalibrationArgs()),
-                logger_args=LoggerArgs(log_every_num_steps=4, val_every_num_steps=4),
-                **json.loads(processes),
-            ),
-        )
+        out = RunFolder(Path(folder) / kind)
+        if kind != "interrupted":
+            learn(out, kind, index, processes)
+            continue
+        with suppress(InterruptedError):
+            learn(out, "whole", index, processes, stop=7)
+        assert torch.load(out.checkpoint, weights_only=True)["step"] == 4
+        learn(out, "whole", index, processes, resume=True)
 
 
 if __name__ == "__main__":

@@ -103,18 +103,30 @@ def assert_written_once(one: RunFolder, other: RunFolder) -> None:
     assert (log.count(" arguments: {"), log.count(" INFO    done: best ")) == (1, 1)
 
 
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def strategy(request) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def together(images, alone, tmp_path_factory) -> Path:
-    """The runs of two processes, both in one program as those of the single process are."""
-    out = tmp_path_factory.mktemp("together")
-    processes = json.dumps({"devices": 2, "strategy": "ddp"})
-    run(out, ([*PROGRAM, str(images), str(out), processes, "whole", "frozen"], {}))
+def together(images, alone, strategy, tmp_path_factory) -> Path:
+    """The runs of two processes, all in one program."""
+    out = tmp_path_factory.mktemp(strategy)
+    processes = json.dumps({"devices": 2, "strategy": strategy})
+    run(out, ([*PROGRAM, str(images), str(out), processes, "whole", "frozen", "interrupted"], {}))
     return out
 
 
 @pytest.mark.parametrize("kind", ["whole", "frozen"])
 def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(alone, together, kind):
     assert_same_run(RunFolder(alone.result() / kind), RunFolder(together / kind))
+
+
+def test_two_processes_that_were_stopped_end_with_bit_identical_weights(together):
+    one, other = (RunFolder(together / kind) for kind in ("whole", "interrupted"))
+    first, second = (load_exported(folder.exported_last).state for folder in (one, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert one.metrics.read_text() == other.metrics.read_text()
 
 
 @pytest.fixture
