@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lt_train import LoggerArgs, RunFolder, SaveCheckpointArgs, load_exported
+from lt_train import LoggerArgs, RunFolder, SaveCheckpointArgs, TensorBoardArgs, TrainConfigError, load_exported
 
 FP16 = {
     "precision": "16-mixed",
@@ -80,3 +80,16 @@ def test_a_run_in_fp16_that_was_stopped_goes_on_with_the_scale_that_it_had(job, 
     ends = [torch.load(folder.checkpoint, weights_only=True)["scaler"] for folder in (job.out, stopped)]
     assert ends[0] == ends[1]
     assert job.out.metrics.read_text() == stopped.metrics.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"precision": "16-mixed"}, "precision"),
+        ({"logger_args": LoggerArgs(tensorboard=TensorBoardArgs(log_graph=True))}, "log_graph"),
+    ],
+)
+def test_what_sharded_weights_cannot_do_is_refused_before_any_process_starts(job, settings, message):
+    with pytest.raises(TrainConfigError, match=message):
+        job.run(strategy="fsdp", devices=2, **settings)
+    assert not job.out.root.exists()

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
 
-FP16 = ("16-mixed", "16", 16)
+FP16 = ("16-mixed", "16")
 """What Lightning Fabric takes for mixed precision with fp16."""
 
 
@@ -49,6 +49,8 @@ def _precision(config: TrainConfig) -> dict[str, Any]:
     if config.precision == "auto":
         has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
         return {"precision": "bf16-mixed" if has_bf16 else "32-true"}
+    if config.precision in FP16 and config.strategy == "fsdp":
+        raise TrainConfigError("precision: strategy='fsdp' has no scaling of gradients for fp16; take 'bf16-mixed'")
     if config.precision in FP16 and _on_cpu(config):
         from lightning_fabric.plugins import MixedPrecision
 

@@ -86,13 +86,13 @@ def fit(
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
+    sharded, save_best = config.strategy == "fsdp", config.save_checkpoint_args.save_best
+    check_loggers(config.logger_args, save_best=save_best, sharded=sharded)
     fabric = start_fabric(config)
     checkpoint = Checkpoint.read(out.checkpoint) if resume else None
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
-    sharded, save_best = config.strategy == "fsdp", config.save_checkpoint_args.save_best
-    check_loggers(config.logger_args, save_best=save_best, sharded=sharded)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
