@@ -85,12 +85,12 @@ def families(session: nox.Session) -> None:
 def tests_lt_train(session: nox.Session) -> None:
     """lt-train with the packages below it."""
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
-    session.run("pytest", "packages/lt-train/tests", *session.posargs)
+    session.run("pytest", "packages/lt-train/tests", "--ignore=packages/lt-train/tests/loggers", *session.posargs)
 
 
 @nox.session(name="tests-loggers", tags=["test"])
 def tests_loggers(session: nox.Session) -> None:
-    """MLflow with a server of its own, and Weights & Biases offline; none of it may be skipped."""
+    """The loggers: MLflow with a server of its own, and Weights & Biases offline; none of it may be skipped."""
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train[mlflow,wandb]", *GROUPS["tests"])
     session.run("pytest", "packages/lt-train/tests/loggers", *session.posargs, env={"LT_TRAIN_SERVICES": "needed"})
 

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -115,3 +122,88 @@ def multilabel_job(tmp_path: Path) -> Job:
             augmentation=Augmentation.from_config(TransformConfig(color_jitter=None), SPEC),
         ),
     )
+
+
+@attrs.frozen
+class Program:
+    """A process that `Programs` has started.
+
+    Attributes:
+        pid: Its number.
+        folder: What `forks.py` writes of it.
+    """
+
+    pid: int
+    folder: Path
+
+    def printed(self) -> str:
+        return (self.folder / "printed").read_text()
+
+    def status(self) -> int | None:
+        """As `subprocess` has it; None while it runs."""
+        path = self.folder / "status"
+        return int(path.read_text()) if path.is_file() else None
+
+    def wait(self, seconds: float = 120.0) -> int:
+        """The status at its end; one that does not end in time is killed, and fails the test."""
+        end = time.monotonic() + seconds
+        while (status := self.status()) is None:
+            if time.monotonic() > end:
+                os.killpg(self.pid, signal.SIGKILL)
+                pytest.fail(f"it did not end: {self.printed()}")
+            time.sleep(0.01)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it and the processes that it has started, if it has not ended by itself."""
+        if self.status() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+
+
+@attrs.frozen
+class Programs:
+    """Starts programs, each in a process of its own that need not import PyTorch first.
+
+    Attributes:
+        server: Runs `forks.py`.
+        folder: Has a folder for each program.
+    """
+
+    server: subprocess.Popen[str]
+    folder: Path
+
+    def start(self, *command: object, **variables: str) -> Program:
+        """Start a program with arguments and with variables in its environment."""
+        folder = self.folder / str(len(list(self.folder.iterdir())))
+        folder.mkdir()
+        asked = {"command": [str(part) for part in command], "variables": variables, "folder": str(folder)}
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(asked) + "\n")
+        self.server.stdin.flush()
+        end = time.monotonic() + 120.0
+        while not (folder / "process").is_file():
+            assert self.server.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        return Program(int((folder / "process").read_text()), folder)
+
+    def start_ranks(self, *command: object) -> list[Program]:
+        """Start a program in two processes that meet, as Fabric itself starts all but the first."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "WORLD_SIZE": "2"}
+        return [self.start(*command, **common, LOCAL_RANK=str(rank)) for rank in range(2)]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Starts programs that begin at once, and kills what is left of them at the end."""
+    command = [sys.executable, str(Path(__file__).parent / "forks.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True) as server:
+        yield Programs(server, tmp_path_factory.mktemp("programs"))

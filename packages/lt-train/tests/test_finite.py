@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -168,11 +167,12 @@ sys.stdout.write(f"{state.skipped.item()} {plain.weight.tolist()}\\n")
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
-def test_all_ranks_skip_the_same_steps(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
+def test_all_ranks_skip_the_same_steps(tmp_path, programs):
     (tmp_path / "program.py").write_text(RANKS)
-    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    first, second = (line for line in done.stdout.splitlines() if line.endswith("]"))  # Fabric may print there too
+    ranks = programs.start_ranks(tmp_path / "program.py")
+    for rank in ranks:
+        assert rank.wait() == 0, rank.printed()
+    first, second = (next(line for line in rank.printed().splitlines() if line.endswith("]")) for rank in ranks)
     assert first == second
     assert first.startswith("1.0 ")

@@ -125,19 +125,21 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize(
-    ("name", "stop_at", "num_workers", "accumulation", "settings"),
+    ("name", "stop_at", "num_workers", "accumulation", "threads", "settings"),
     [
-        ("job", 1, 0, 1, {}),
-        ("job", 4, 2, 1, {}),
-        ("job", 5, 0, 3, {}),
-        ("job", 4, 2, 2, EVERYTHING),
-        ("multilabel_job", 2, 0, 1, {}),
-        ("multilabel_job", 5, 2, 2, {**EVERYTHING, "loss": "asymmetric"}),
+        ("job", 1, 0, 1, 1, {}),
+        ("job", 4, 2, 1, 2, {}),
+        ("job", 5, 0, 3, 1, {}),
+        ("job", 4, 2, 2, 1, EVERYTHING),
+        ("multilabel_job", 2, 0, 1, 1, {}),
+        ("multilabel_job", 5, 2, 2, 1, {**EVERYTHING, "loss": "asymmetric"}),
     ],
 )
 def test_a_run_stopped_at_any_step_and_resumed_ends_with_bit_identical_weights(
-    request, tmp_path, name, stop_at, num_workers, accumulation, settings
+    request, tmp_path, name, stop_at, num_workers, accumulation, threads, settings
 ):
+    torch.set_num_threads(threads)
+    request.addfinalizer(lambda: torch.set_num_threads(1))
     job = request.getfixturevalue(name)
     common = {
         "model_args": ModelArgs(**settings),

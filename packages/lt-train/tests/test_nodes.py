@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,34 +19,9 @@ from PIL import Image
 
 from lt_train import RunFolder, load_exported
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there"
-)
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
 
-PROGRAM = [sys.executable, str(Path(__file__).parent / "ranks_run.py")]
-
-
-def run(folder: Path, *started: tuple[Sequence[str], Mapping[str, str]], seconds: float = 100.0) -> None:
-    """Run commands, each with variables of its own, side by side; what does not end in time is killed and fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    printed = [folder / f"printed_{number}.txt" for number in range(len(started))]
-    end, processes = time.monotonic() + seconds, []
-    try:
-        for (command, variables), path in zip(started, printed, strict=True):
-            with path.open("w") as stream:
-                output = {"stdout": stream, "stderr": subprocess.STDOUT}
-                processes.append(
-                    subprocess.Popen(command, env={**os.environ, **variables}, start_new_session=True, **output)
-                )
-        statuses = [process.wait(end - time.monotonic()) for process in processes]
-    except subprocess.TimeoutExpired:
-        statuses = ["has not ended"]
-    finally:
-        for process in processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert not any(statuses), "\n".join([str(statuses), *(path.read_text() for path in printed)])
+PROGRAM = Path(__file__).parent / "ranks_run.py"
 
 
 def write_split(root: Path, count: int, seed: int) -> None:
@@ -69,16 +43,12 @@ def images(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(images, tmp_path_factory) -> Iterator[Future[Path]]:
-    """The runs of one process, while the first test that compares with them has begun."""
-
-    def learn() -> Path:
-        out = tmp_path_factory.mktemp("alone")
-        run(out, ([*PROGRAM, str(images), str(out), "{}", "whole", "frozen"], {}))
-        return out
-
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(learn)
+def alone(images, programs, tmp_path_factory) -> Path:
+    """The runs of one process."""
+    out = tmp_path_factory.mktemp("alone")
+    program = programs.start(PROGRAM, images, out, "{}", "whole", "frozen")
+    assert program.wait() == 0, program.printed()
+    return out
 
 
 def assert_same_run(one: RunFolder, other: RunFolder) -> None:
@@ -109,17 +79,18 @@ def strategy(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def together(images, alone, strategy, tmp_path_factory) -> Path:
-    """The runs of two processes, all in one program."""
-    out = tmp_path_factory.mktemp(strategy)
-    processes = json.dumps({"devices": 2, "strategy": strategy})
-    run(out, ([*PROGRAM, str(images), str(out), processes, "whole", "frozen", "interrupted"], {}))
+def together(images, programs, strategy, tmp_path_factory) -> Path:
+    """The runs of two processes; of those with whole weights the first starts the second."""
+    out, processes = tmp_path_factory.mktemp(strategy), json.dumps({"devices": 2, "strategy": strategy})
+    command = [PROGRAM, images, out, processes, "whole", "frozen", "interrupted"]
+    for program in programs.start_ranks(*command) if strategy == "fsdp" else [programs.start(*command)]:
+        assert program.wait() == 0, program.printed()
     return out
 
 
 @pytest.mark.parametrize("kind", ["whole", "frozen"])
 def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(alone, together, kind):
-    assert_same_run(RunFolder(alone.result() / kind), RunFolder(together / kind))
+    assert_same_run(RunFolder(alone / kind), RunFolder(together / kind))
 
 
 def test_two_processes_that_were_stopped_end_with_bit_identical_weights(together):
@@ -149,11 +120,30 @@ def two_nodes() -> Iterator[tuple[str, str]]:
         yield names
     finally:
         for name in names:
-            # torchrun gives its processes sessions of their own.
+            # A torchrun that is killed leaves its processes.
             for process in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split():
                 with suppress(ProcessLookupError):
                     os.kill(int(process), signal.SIGKILL)
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def run_together(commands: Sequence[Sequence[str]], folder: Path, **variables: str) -> None:
+    """Run commands side by side; what does not end in time is killed, and fails the test."""
+    printed = [folder / f"printed_{number}.txt" for number in range(len(commands))]
+    end, processes = time.monotonic() + 100.0, []
+    try:
+        for command, path in zip(commands, printed, strict=True):
+            with path.open("w") as stream:
+                environment = {**os.environ, **variables}
+                processes.append(subprocess.Popen(command, env=environment, stdout=stream, stderr=stream))
+        statuses = [process.wait(end - time.monotonic()) for process in processes]
+    except subprocess.TimeoutExpired:
+        statuses = ["did not end"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert not any(statuses), "\n".join([str(statuses), *(path.read_text() for path in printed)])
 
 
 def ip(*arguments: str) -> None:
@@ -163,24 +153,24 @@ def ip(*arguments: str) -> None:
 def test_two_nodes_started_by_torchrun_reach_the_metrics_of_one_process_and_only_the_first_writes(
     images, alone, two_nodes, tmp_path
 ):
-    processes = json.dumps({"devices": 1, "num_nodes": 2, "strategy": "ddp"})
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     torchrun += ["--master-addr", "10.199.0.1", "--master-port", "29500"]
-    # The machine's name means 127.0.0.1 in both, where gloo would look for the other node.
-    variables = {"GLOO_SOCKET_IFNAME": "node"}
     outs = [tmp_path / "first", tmp_path / "second"]  # as if each node had a disk of its own
-    commands = [
-        ["ip", "netns", "exec", node, *torchrun, "--node-rank", str(rank), *PROGRAM[1:], str(images), str(out)]
-        for rank, (node, out) in enumerate(zip(two_nodes, outs, strict=True))
-    ]
-    run(tmp_path, *(([*command, processes, "whole"], variables) for command in commands))
-    one, other = RunFolder(alone.result() / "whole"), RunFolder(outs[0] / "whole")
+    commands = []
+    for rank, (node, out) in enumerate(zip(two_nodes, outs, strict=True)):
+        program = [str(PROGRAM), str(images), str(out), '{"devices": 1, "num_nodes": 2, "strategy": "ddp"}', "whole"]
+        commands.append(["ip", "netns", "exec", node, *torchrun, "--node-rank", str(rank), *program])
+    # The machine's name is 127.0.0.1 on both nodes, and there gloo would look for the other one.
+    run_together(commands, tmp_path, GLOO_SOCKET_IFNAME="node")
+    one, other = RunFolder(alone / "whole"), RunFolder(outs[0] / "whole")
     assert_same_run(one, other)
     assert_written_once(one, other)
     assert not outs[1].exists()
 
 
-def test_two_tasks_started_by_slurm_reach_the_metrics_of_one_process_and_only_the_first_writes(images, alone, tmp_path):
+def test_two_tasks_started_by_slurm_reach_the_metrics_of_one_process_and_only_the_first_writes(
+    images, alone, programs, tmp_path
+):
     # Without SLURM: these are variables that `srun` of a job of one node and two tasks sets.
     port = free_port()
     job = {
@@ -195,10 +185,11 @@ def test_two_tasks_started_by_slurm_reach_the_metrics_of_one_process_and_only_th
         "SLURM_NTASKS_PER_NODE": "2",
         "SLURM_STEP_ID": "0",
     }
-    command = [*PROGRAM, str(images), str(tmp_path / "out"), json.dumps({"devices": 2, "strategy": "ddp"}), "whole"]
-    tasks = [{**job, "SLURM_PROCID": task, "SLURM_LOCALID": task} for task in ("0", "1")]
-    run(tmp_path, *((command, task) for task in tasks))
-    one, other = RunFolder(alone.result() / "whole"), RunFolder(tmp_path / "out" / "whole")
+    command = [PROGRAM, images, tmp_path, '{"devices": 2, "strategy": "ddp"}', "whole"]
+    tasks = [programs.start(*command, **job, SLURM_PROCID=task, SLURM_LOCALID=task) for task in ("0", "1")]
+    for task in tasks:
+        assert task.wait() == 0, task.printed()
+    one, other = RunFolder(alone / "whole"), RunFolder(tmp_path / "whole")
     assert_same_run(one, other)
     assert_written_once(one, other)
 

@@ -31,16 +31,24 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 SMALL_RUN = Path(__file__).parent / "small_run.py"
 
 
-def start(job, **settings: object) -> subprocess.Popen[str]:
-    """Start a run of `job` in a process of its own."""
-    command = [sys.executable, str(SMALL_RUN), str(job.data.train.root.parent), json.dumps(settings)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.fixture
+def start(job, programs):
+    """Starts runs of `job` in processes of their own, which do not outlive the test."""
+    started = []
+
+    def start_one(**settings: object):
+        started.append(programs.start(SMALL_RUN, job.data.train.root.parent, json.dumps(settings)))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], process, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()[1]
+        assert process.status() is None, process.printed()
         assert time.monotonic() < end
         time.sleep(0.005)
 
@@ -63,16 +71,16 @@ ENDLESS = {"steps": 100_000, "logger_args": {"log_every_num_steps": 1, "val_ever
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
-def test_a_signal_in_training_saves_and_ends_with_the_documented_status(job, name, status):
-    process = start(job, num_workers=1, **ENDLESS)
+def test_a_signal_in_training_saves_and_ends_with_the_documented_status(job, start, name, status):
+    process = start(num_workers=1, **ENDLESS)
     wait_until(lambda: len(lines_of(job.out)) > 3, process)
     workers = children(process.pid)
     asked = time.monotonic()
     process.send_signal(getattr(signal, name))
-    printed = process.communicate()[1]
+    ended, printed = process.wait(), process.printed()
     assert time.monotonic() - asked < 5.0
     # Python ends itself by SIGINT after KeyboardInterrupt, which a shell shows as 130.
-    assert process.returncode in (status, -signal.SIGINT if name == "SIGINT" else status), printed
+    assert ended in (status, -signal.SIGINT if name == "SIGINT" else status), printed
     step = torch.load(job.out.checkpoint, weights_only=True)["step"]
     assert f"stopped at step {step};" in printed
     assert load_exported(job.out.exported_last).step == step
@@ -127,47 +135,44 @@ def test_a_validation_of_the_last_step_that_was_put_off_is_made_up_for(job):
     assert load_exported(whole.exported_last).metrics == load_exported(job.out.exported_last).metrics
 
 
-def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job):
+def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job, start):
     settings = {**ENDLESS, "save_checkpoint_args": {"save_every_num_steps": 1}}
-    process = start(job, **settings)
+    process = start(**settings)
     wait_until(lambda: len(lines_of(job.out)) > 3, process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.wait() in (130, -signal.SIGINT)
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
     assert load_exported(job.out.exported_last).step >= 1
-    again = start(job, resume=True, **settings)
+    again = start(resume=True, **settings)
     wait_until(lambda: "resumed" in job.out.log.read_text(), again)
-    assert not list(job.out.root.rglob(".*.tmp")) or again.poll() is None
-    again.kill()
-    again.communicate()
+    assert not list(job.out.root.rglob(".*.tmp")) or again.status() is None
 
 
-def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stays(job):
-    process = start(job, num_workers=2, save_checkpoint_args={"save_every_num_steps": 2}, **ENDLESS)
+def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stays(job, start):
+    process = start(num_workers=2, save_checkpoint_args={"save_every_num_steps": 2}, **ENDLESS)
     wait_until(lambda: job.out.exported_last.is_file() and len(lines_of(job.out)) > 5, process)
     asked = time.monotonic()
     os.kill(children(process.pid)[-1], signal.SIGKILL)
-    printed = process.communicate()[1]
+    assert process.wait() == 1
     assert time.monotonic() - asked < 10.0
-    assert process.returncode == 1
+    printed = process.printed()
     assert "LoaderWorkerError" in printed
     assert "Lower num_workers" in " ".join(printed.split())
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 2
     load_exported(job.out.exported_last)
 
 
-def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_it(job):
-    process = start(job, num_workers=1, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
+def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_it(job, start):
+    process = start(num_workers=1, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
     wait_until(job.out.checkpoint.is_file, process)
     for how in ({"overwrite": True, "resume": False}, {"overwrite": False, "resume": True}, {}):
         with pytest.raises(RunFolderError, match=f"process {process.pid} "):
             job.out.check(**(how or {"overwrite": False, "resume": False}))
     with pytest.raises(RunFolderError, match=f"process {process.pid} "):
         job.run(resume=True)
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGKILL)  # its loader process lives on for a moment
+    process.wait()
     with run_lock(job.out.root):
         assert (job.out.root / ".lock").read_text().startswith(f"process {os.getpid()} on ")
     assert not (job.out.root / ".lock").exists()
@@ -227,15 +232,15 @@ def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_ch
     assert job.run(resume=True, **common).last_metrics
 
 
-def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
+def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job, start):
     import resource
 
-    process = start(job, save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
+    process = start(save_checkpoint_args={"save_every_num_steps": 1}, **ENDLESS)
     wait_until(job.out.exported_last.is_file, process)
     limit = job.out.checkpoint.stat().st_size - 100_000
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-    printed = " ".join(process.communicate()[1].split())
-    assert process.returncode == 1
+    assert process.wait() == 1
+    printed = " ".join(process.printed().split())
     assert "OutOfSpaceError" in printed
     assert "File too large" in printed
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
@@ -243,8 +248,8 @@ def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job):
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, dead):
-    process = start(job, devices=2, strategy="ddp", **ENDLESS)
+def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, start, dead):
+    process = start(devices=2, strategy="ddp", **ENDLESS)
     wait_until(lambda: len(lines_of(job.out)) > 3, process)
     (second,) = [
         child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
@@ -253,11 +258,9 @@ def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, dead)
     os.kill(killed, signal.SIGKILL)
     end = time.monotonic() + 30.0
     while is_running(other):
-        process.poll()
         assert time.monotonic() < end, "the other rank goes on"
         time.sleep(0.05)
-    process.communicate()
-    assert process.returncode not in (0, None)
+    assert process.wait() != 0
 
 
 def is_running(process: int) -> bool:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -46,12 +45,12 @@ torch.distributed.destroy_process_group()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
-def test_two_processes_with_shares_of_different_size_have_the_metrics_of_one(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
+def test_two_processes_with_shares_of_different_size_have_the_metrics_of_one(tmp_path, programs):
     (tmp_path / "program.py").write_text(PROGRAM)
-    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("equal") == 2
+    for rank in programs.start_ranks(tmp_path / "program.py"):
+        assert rank.wait() == 0, rank.printed()
+        assert rank.printed().count("equal") == 1
 
 
 TRAINING = """
@@ -88,18 +87,16 @@ fit(
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Fabric starts its processes anew, which takes long there")
-def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multilabel_job):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
+def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multilabel_job, programs):
     val = multilabel_job.data.val
     for split, samples in (("train", multilabel_job.data.train), ("val", val)):
         names = multilabel_job.task.classes.names
         rows = [f'{samples.path(i)},"{",".join(names[k] for k in samples.labels_of(i))}"' for i in range(len(samples))]
         (tmp_path / f"{split}.csv").write_text("\n".join(["image_path,label", *rows[: -1 if split == "val" else None]]))
     (tmp_path / "program.py").write_text(TRAINING)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "program.py", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    for rank in programs.start_ranks(tmp_path / "program.py", tmp_path):
+        assert rank.wait() == 0, rank.printed()
     folder = RunFolder(tmp_path / "run")
     exported = load_exported(folder.exported_best)
     inputs = load_inputs([val.path(i) for i in range(len(val) - 1)], exported.task.preprocessing)
