@@ -189,6 +189,10 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/saving.py")
     install(session, "packages/lt-train[mlflow]")
     session.run("python", "tools/bench/loggers.py")
+    install(session, *PACKAGE_FOLDERS)
+    session.run("python", "tools/bench/steps.py")
+    session.run("python", "tools/bench/start.py")
+    session.run("python", "tools/bench/gpu.py")
 
 
 @nox.session(venv_backend="none")

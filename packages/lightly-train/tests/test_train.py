@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 
 import pytest
@@ -134,6 +135,19 @@ def test_wrong_input_is_refused_before_anything_is_written(run, tmp_path, change
     with pytest.raises(error):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+    assert gc.isenabled()
+
+
+def test_the_garbage_collector_works_in_a_run_as_it_did_before(run, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("lt_train.fit", lambda **arguments: seen.append((gc.isenabled(), gc.get_freeze_count())))
+    run(tmp_path / "run")
+    gc.disable()
+    try:
+        run(tmp_path / "run")
+    finally:
+        gc.enable()
+    assert seen == [(True, 0), (False, 0)]
 
 
 def test_an_image_size_that_the_model_cannot_take_is_refused_before_training(run, tmp_path):

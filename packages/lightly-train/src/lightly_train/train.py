@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,29 +124,30 @@ def train_image_classification(
 
 def run(arguments: Arguments) -> TrainResult:
     """Check, build and train what `arguments` describe."""
-    from rich.console import Console
+    with collector_at_rest():
+        from rich.console import Console
 
-    from lt_data import TaskSpec, build_index, resolve_transforms
-    from lt_data.torch import Augmentation
-    from lt_train import RunFolder, TrainData, fit
-    from lt_train.run_log import console_log, first_process, kept_log
+        from lt_data import TaskSpec, build_index, resolve_transforms
+        from lt_data.torch import Augmentation
+        from lt_train import RunFolder, TrainData, fit
+        from lt_train.run_log import console_log, first_process, kept_log
 
-    folder = RunFolder(Path(arguments.out))
-    folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
-    with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
-        start = load_start(arguments.model)
-        index = build_index(arguments.data, arguments.classification_task)
-        preprocessing = model_preprocessing(arguments.model, start)
-        if start is not None and preprocessing.decoding != arguments.data.decoding:
-            logger.warning(
-                "files are read otherwise than for the model to start from: %s; it had %s",
-                arguments.data.decoding,
-                preprocessing.decoding,
-            )
-        transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
-        task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
-        augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
-        classifier = build_classifier(arguments, start, index, transforms.train)
+        folder = RunFolder(Path(arguments.out))
+        folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
+        with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
+            start = load_start(arguments.model)
+            index = build_index(arguments.data, arguments.classification_task)
+            preprocessing = model_preprocessing(arguments.model, start)
+            if start is not None and preprocessing.decoding != arguments.data.decoding:
+                logger.warning(
+                    "files are read otherwise than for the model to start from: %s; it had %s",
+                    arguments.data.decoding,
+                    preprocessing.decoding,
+                )
+            transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
+            task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
+            augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
+            classifier = build_classifier(arguments, start, index, transforms.train)
     return fit(
         out=folder,
         classifier=classifier,
@@ -164,6 +167,22 @@ def run(arguments: Arguments) -> TrainResult:
         resume=arguments.resume_interrupted,
         earlier=earlier,
     )
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Let Python's garbage collector rest: it takes a fifth of importing PyTorch and timm, and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            # What is there now is old at once, instead of being searched three times on its way.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
 
 
 def load_start(model: str) -> ExportedModel | None:

@@ -22,15 +22,16 @@ def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -
     """
     training = classifier.training
     classifier.eval()
-    for spec in {data.augmentation.preprocessing, task.preprocessing}:
+    for channels, (height, width) in {
+        (spec.num_channels, spec.image_size) for spec in (data.augmentation.preprocessing, task.preprocessing)
+    }:
         try:
-            classifier(torch.zeros(1, spec.num_channels, *spec.image_size))
+            classifier(torch.zeros(1, channels, height, width))
         # Models of many authors refuse a size by exceptions of many types.
         except Exception as error:
-            height, width = spec.image_size
             raise TrainConfigError(
                 f"transform_args.image_size: {classifier.spec.model} cannot take images of {height} x {width} pixels "
-                f"and {spec.num_channels} channels: {error}"
+                f"and {channels} channels: {error}"
             ) from error
     classifier.train(training)
 

@@ -46,6 +46,7 @@ class TensorBoardLogger(MetricLogger):
         self._prefix = f"{args.prefix}/" if args.prefix else ""
         self._file = WholeFile(folder / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}")
         self._records = RecordWriter(self._file)
+        self._undrawn: list[tuple[int, str, Picture]] = []
         self._write(0, file_version="brain.Event:2")
         if resume_step:
             self._write(resume_step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -58,6 +59,7 @@ class TensorBoardLogger(MetricLogger):
             if not math.isnan(value)
         ]
         self._write(step, summary=Summary(value=scalars))
+        self._draw()
 
     def parameters(self, parameters: Mapping[str, Scalar]) -> None:
         """Write them for the tab of hyper-parameters."""
@@ -65,11 +67,20 @@ class TensorBoardLogger(MetricLogger):
             self._write(0, summary=summary)
 
     def picture(self, step: int, name: str, picture: Picture) -> None:
-        """Write a picture."""
-        drawn, png = picture(), io.BytesIO()
-        drawn.save(png, "PNG")
-        image = Summary.Image(height=drawn.height, width=drawn.width, colorspace=3, encoded_image_string=png.getvalue())
-        self._write(step, summary=Summary(value=[Summary.Value(tag=self._prefix + name, image=image)]))
+        """Write a picture; one from before the first step is drawn behind the first values, to hold up no step."""
+        self._undrawn.append((step, name, picture))
+        if step:
+            self._draw()
+
+    def _draw(self) -> None:
+        while self._undrawn:
+            step, name, picture = self._undrawn.pop(0)
+            drawn, png = picture(), io.BytesIO()
+            drawn.save(png, "PNG")
+            image = Summary.Image(
+                height=drawn.height, width=drawn.width, colorspace=3, encoded_image_string=png.getvalue()
+            )
+            self._write(step, summary=Summary(value=[Summary.Value(tag=self._prefix + name, image=image)]))
 
     def graph(self, model: nn.Module, inputs: Preprocessing) -> None:
         """Write the graph of a model, if it is asked for."""
