@@ -11,6 +11,7 @@ LtModelsError             lt-models: names, weights
 ├── UnknownModelError     no model has that name
 └── WeightsError          pretrained weights cannot be had
 LtTrainError              lt-train: runs and model files
+├── DeviceMemoryError     a GPU has no memory for an image
 ├── LoaderWorkerError     a process that loads images was killed
 ├── ModelFileError        a file is no model of ours, or is damaged
 ├── OutOfSpaceError       a file does not fit on the disk
@@ -38,6 +39,7 @@ from lt_data import (
 from lt_export import EdgeModelError, ExportError, LtExportError, MissingPackageError, VerificationError
 from lt_models import LtModelsError, ModelConfigError, UnknownModelError, WeightsError
 from lt_train import (
+    DeviceMemoryError,
     LoaderWorkerError,
     LtTrainError,
     ModelFileError,
@@ -51,6 +53,7 @@ from lt_train import (
 __all__ = [
     "ConfigError",
     "DatasetError",
+    "DeviceMemoryError",
     "EdgeModelError",
     "ExportError",
     "ImageDecodeError",
