@@ -57,7 +57,7 @@ class Loggers(MetricLogger):
             member.close(outcome)
 
 
-def check_loggers(args: LoggerArgs, *, save_best: bool, sharded: bool) -> None:
+def check_loggers(args: LoggerArgs, *, save_best: bool, sharded: bool = False) -> None:
     """Refuse loggers that cannot work, before anything is trained.
 
     Raises:
