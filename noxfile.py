@@ -85,7 +85,15 @@ def families(session: nox.Session) -> None:
 def tests_lt_train(session: nox.Session) -> None:
     """lt-train with the packages below it."""
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
-    session.run("pytest", "packages/lt-train/tests", "--ignore=packages/lt-train/tests/loggers", *session.posargs)
+    elsewhere = [f"--ignore=packages/lt-train/tests/{folder}" for folder in ("loggers", "ranks")]
+    session.run("pytest", "packages/lt-train/tests", *elsewhere, *session.posargs)
+
+
+@nox.session(name="tests-ranks", tags=["test"])
+def tests_ranks(session: nox.Session) -> None:
+    """lt-train in several processes: whole and sharded weights, two nodes of torchrun, two tasks of Slurm."""
+    install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
+    session.run("pytest", "packages/lt-train/tests/ranks", *session.posargs)
 
 
 @nox.session(name="tests-loggers", tags=["test"])

@@ -247,20 +247,22 @@ def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job, s
     assert not list(job.out.root.rglob(".*"))
 
 
-@pytest.mark.parametrize("dead", [0, 1])
-def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, start, dead):
-    process = start(devices=2, strategy="ddp", **ENDLESS)
-    wait_until(lambda: len(lines_of(job.out)) > 3, process)
-    (second,) = [
-        child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    killed, other = (process.pid, second) if dead == 0 else (second, process.pid)
-    os.kill(killed, signal.SIGKILL)
-    end = time.monotonic() + 30.0
-    while is_running(other):
-        assert time.monotonic() < end, "the other rank goes on"
-        time.sleep(0.05)
-    assert process.wait() != 0
+def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, start):
+    # Side by side: the second rank of each is a program that has yet to import PyTorch.
+    processes = [start(out=f"run{dead}", devices=2, strategy="ddp", **ENDLESS) for dead in (0, 1)]
+    for dead, process in enumerate(processes):
+        folder = RunFolder(job.out.root.parent / f"run{dead}")
+        wait_until(lambda folder=folder: len(lines_of(folder)) > 3, process)
+        (second,) = [
+            child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        killed, other = (process.pid, second) if dead == 0 else (second, process.pid)
+        os.kill(killed, signal.SIGKILL)
+        end = time.monotonic() + 30.0
+        while is_running(other):
+            assert time.monotonic() < end, "the other rank goes on"
+            time.sleep(0.05)
+        assert process.wait() != 0
 
 
 def is_running(process: int) -> bool:
