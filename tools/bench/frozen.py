@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from defaults import REAL, digits, real_weights, write
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from small_sets import REAL, digits, real_weights, write_halves
 
 import lightly_train
 
@@ -76,7 +76,7 @@ def speed(root: Path, images: int, epochs: int, measured: int) -> None:
 
 def accuracy(root: Path) -> None:
     """Print what a head learns from kept features and from images augmented anew."""
-    data = write(root / "digits", digits())
+    data = write_halves(root / "digits", digits())
     weights = str(real_weights(root))
     common: dict[str, Any] = {
         "model": REAL,

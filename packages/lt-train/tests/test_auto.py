@@ -93,11 +93,16 @@ def test_steps_and_epochs_together_are_refused():
 
 
 @pytest.mark.parametrize(("blocks", "decay"), [(12, 0.75), (24, 0.866), (40, 0.917)])
-def test_the_stem_of_a_tuned_transformer_learns_at_one_rate_however_deep_it_is(blocks, decay):
+def test_the_stem_of_a_deep_tuned_transformer_learns_at_one_rate_however_deep_it_is(blocks, decay):
     made, reasons = make_plan(TrainConfig(), num_samples=100, world_size=1, tuned_blocks=blocks)
     assert made.layer_decay == pytest.approx(decay, abs=1e-3)
     assert made.layer_decay**blocks == pytest.approx(0.75**12)
     assert str(blocks) in reasons["model_args.layer_decay"]
+
+
+@pytest.mark.parametrize("blocks", [1, 6, 11])
+def test_a_shallow_transformer_has_the_layer_decay_of_one_with_12_blocks(blocks):
+    assert make_plan(TrainConfig(), num_samples=100, world_size=1, tuned_blocks=blocks)[0].layer_decay == 0.75
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ AUTO_WARMUP_STEPS = 500
 AUTO_CLIP_NORM = 3.0
 AUTO_WEIGHT_DECAY = 1e-4
 AUTO_LAYER_DECAY, AUTO_LAYER_DECAY_BLOCKS = 0.75, 12
-"""Of fine-tuned ViT-B in MAE (arXiv:2111.06377, table 9); BEiT's 0.85 for 24 blocks follows from the same stem."""
+"""Of fine-tuned ViT-B in MAE (arXiv:2111.06377, table 9); BEiT's 0.85 for 24 blocks follows from the same stem. With
+fewer blocks a stronger decay measurably harms (docs/defaults.md)."""
 
 AUTO_VALIDATIONS = 100
 AUTO_VAL_STEPS = 1000
@@ -203,8 +204,8 @@ def _layer_decay(config: TrainConfig, tuned_blocks: int | None, reasons: dict[st
         reasons["model_args.layer_decay"] = "no transformer that starts from weights and is trained as a whole"
         return 1.0
     reasons["model_args.layer_decay"] = f"{tuned_blocks} blocks of a transformer that starts from weights"
-    # The stem learns at the same rate, 3 % of the head's, however deep the model is.
-    return float(AUTO_LAYER_DECAY ** (AUTO_LAYER_DECAY_BLOCKS / max(1, tuned_blocks)))
+    # The stem of a deeper model learns at the same rate, 3 % of the head's.
+    return float(AUTO_LAYER_DECAY ** min(1.0, AUTO_LAYER_DECAY_BLOCKS / max(1, tuned_blocks)))
 
 
 def _feature_views(config: TrainConfig, reasons: dict[str, str]) -> int | None:

@@ -52,8 +52,8 @@ class ModelArgs:
         lr_warmup_steps: Steps of linear warm-up; auto: 500, a tenth of the run at most, 0 when frozen.
         gradient_clip_val: Largest norm of the gradient, 0 for no limit; auto: 3, off when frozen.
         layer_decay: Factor of the learning rate from each block to the one before it, from the head, at 1, to the stem;
-            auto: 0.75 with 12 blocks where a transformer that starts from weights is trained as a whole, nearer to 1
-            with more; None treats all alike.
+            auto: 0.75 where a transformer that starts from weights is trained as a whole, nearer to 1 with more than
+            12 blocks; None treats all alike.
         label_smoothing: Share of the target spread over all classes, of multilabel over the two outcomes of each class;
             in training only.
         loss: `cross_entropy` or `focal` for multiclass, `bce`, `focal` or `asymmetric` for multilabel; auto: the first.
