@@ -70,7 +70,10 @@ def test_weights_of_transformers_give_the_features_that_transformers_computes(na
     assert all(key.startswith("head.") for key in report.unexpected)
     with torch.no_grad():
         found = module(images)[0]
-    torch.testing.assert_close(found, torch.tensor(FEATURES[name]["features"]), rtol=1e-5, atol=1e-5)
+    expected = torch.tensor(FEATURES[name]["features"])
+    # A small feature is a difference of large ones, which processors round each in its own way.
+    rounding = 1e-6 * max(10.0, expected.abs().max().item())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=rounding)
 
 
 def test_the_files_of_transformers_cover_every_layout_that_it_has():
