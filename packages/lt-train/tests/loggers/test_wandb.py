@@ -28,7 +28,8 @@ BLOCK = 32768
 @pytest.fixture(autouse=True)
 def patient(monkeypatch, tmp_path):
     # On a busy machine the end of a tiny run comes before its first value is sent.
-    monkeypatch.setattr("lt_train.loggers.remote.END_SECONDS", 60.0)
+    for module in ("remote", "wandb"):
+        monkeypatch.setattr(f"lt_train.loggers.{module}.END_SECONDS", 60.0)
     for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
 
