@@ -44,7 +44,7 @@ class FabricRanks:
         """Sum of an int64 array over the processes."""
         if self.fabric.world_size == 1:
             return counts
-        total = self.fabric.all_reduce(torch.from_numpy(counts).to(self.fabric.device), reduce_op="sum")
+        total = self.fabric.all_reduce(torch.from_numpy(counts.copy()).to(self.fabric.device), reduce_op="sum")
         assert isinstance(total, torch.Tensor)
         summed: npt.NDArray[np.int64] = total.cpu().numpy()
         return summed
