@@ -14,7 +14,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lt_data import DatasetError, ImageDecodeError, SampleIndex, load_inputs
+from lt_data import ConfigError, DatasetError, ImageDecodeError, SampleIndex, load_inputs, structure
 from lt_train import (
     EarlyStoppingArgs,
     LoaderArgs,
@@ -24,6 +24,7 @@ from lt_train import (
     ResumeError,
     RunFolder,
     SaveCheckpointArgs,
+    TrainConfig,
     TrainConfigError,
     TrainingDivergedError,
     load_exported,
@@ -413,3 +414,17 @@ def test_wrong_devices_are_refused_with_the_setting(job):
 def test_importing_lt_train_imports_nothing_heavy():
     code = "import sys, lt_train; print(*{'torch', 'timm', 'lightning_fabric', 'tensorboard'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
+
+
+def test_a_batch_larger_than_the_data_is_warned_of(job):
+    job.run(batch_size=24, steps=1)
+    assert "batch_size 24 is more than the 20 training images" in job.out.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "valid"),
+    [({"precision": "bf16-true"}, "bf16-mixed"), ({"strategy": "ddp_spawn"}, "fsdp")],
+)
+def test_what_would_give_other_scores_or_start_no_run_is_refused_with_what_there_is(settings, valid):
+    with pytest.raises(ConfigError, match=valid):
+        structure(settings, TrainConfig, "config")

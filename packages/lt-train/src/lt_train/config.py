@@ -13,6 +13,8 @@ from lt_train.loggers.config import LoggerArgs
 from lt_train.metrics.config import MetricArgs
 
 Auto = Literal["auto"]
+Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64"]
 
 
 def _class_weights(value: Any) -> Any:
@@ -158,12 +160,13 @@ class TrainConfig:
         gradient_accumulation_steps: Forward passes of one optimiser step; auto: 1.
         num_workers: Loader processes of each device; auto: its share of the processors that this process may use, 16
             at most. Results do not depend on it.
-        devices: As Lightning Fabric takes it.
+        devices: As Lightning Fabric takes it; auto: all GPUs, or what torchrun has started.
         num_nodes: Machines.
         accelerator: As Lightning Fabric takes it.
-        strategy: As Lightning Fabric takes it; "fsdp" is PyTorch's newer one, `fully_shard`.
-        precision: As Lightning Fabric takes it; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
-            gradients, on CPUs too.
+        strategy: How several processes work together, by Lightning Fabric's names: each with all weights (ddp), or with
+            a share of them (fsdp, PyTorch's `fully_shard`).
+        precision: By Lightning Fabric's names; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
+            gradients, on CPUs too. Weights are never in half precision, so that scores stay those of `predict`.
         float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
         seed: Seed of everything random, at least 0.
         model_args: Optimisation of the model.
@@ -184,8 +187,8 @@ class TrainConfig:
     devices: int | str | tuple[int, ...] = "auto"
     num_nodes: int = attrs.field(default=1, validator=at_least(1))
     accelerator: str = "auto"
-    strategy: str = "auto"
-    precision: str = "auto"
+    strategy: Strategy = "auto"
+    precision: Precision = "auto"
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     seed: int = attrs.field(default=0, validator=at_least(0))
     model_args: ModelArgs = ModelArgs()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import attrs
 import torch
 from lightning_fabric import Fabric
 
@@ -30,10 +32,20 @@ def start_fabric(config: TrainConfig) -> Fabric:
             num_nodes=config.num_nodes,
             **_precision(config),
         )
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise TrainConfigError(f"devices, accelerator, strategy or precision: {error}") from error
-    fabric.launch()
+        fabric.launch()
+    except (ValueError, TypeError) as error:
+        raise TrainConfigError(f"devices, num_nodes, accelerator, strategy or precision: {error}") from error
     return fabric
+
+
+def as_launched(config: TrainConfig) -> TrainConfig:
+    """The same settings, with `devices` and `num_nodes` as torchrun has started this process where they are open."""
+    if not {"TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "WORLD_SIZE"} <= os.environ.keys():
+        return config
+    local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if config.devices == "auto":
+        config = attrs.evolve(config, devices=local)
+    return attrs.evolve(config, num_nodes=world // local) if config.num_nodes == 1 else config
 
 
 def _strategy(config: TrainConfig) -> Any:

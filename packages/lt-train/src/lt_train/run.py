@@ -173,8 +173,15 @@ class Run:
                 progress.report(state.step, shown(values))
             self.finish_step(state, loggers, progress, stop, check=check, save=save)
         if self.out_of_patience(state):
-            waited = state.patience.waited
-            logger.info("%s has not improved in %d validations: ended at step %d", self.watched, waited, state.step)
+            assert self.config.early_stopping_args is not None
+            least, waited = self.config.early_stopping_args.min_delta, state.patience.waited
+            logger.info(
+                "%s has not improved by more than %g in %d validations: ended at step %d",
+                self.watched,
+                least,
+                waited,
+                state.step,
+            )
 
     def out_of_patience(self, state: TrainState) -> bool:
         """Whether early stopping ends the run here."""

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import attrs
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_data import TaskSpec, write_split
 from lt_data.torch import SampleCache, open_cache, sample_grid
@@ -23,7 +25,7 @@ from lt_train.checks import check_first_images, check_input_sizes
 from lt_train.config import TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import memory_errors
-from lt_train.devices import start_fabric
+from lt_train.devices import as_launched, start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
@@ -86,13 +88,14 @@ def fit(
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
     arguments = attrs.asdict(config) if arguments is None else arguments
+    config = as_launched(config)
+    recipe = make_recipe(config, task, data.train)
+    metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
+    watched = watched_metric(config.metric_args.watch_metric, metrics)
     sharded, save_best = config.strategy == "fsdp", config.save_checkpoint_args.save_best
     check_loggers(config.logger_args, save_best=save_best, sharded=sharded)
     fabric = start_fabric(config)
     checkpoint = Checkpoint.read(out.checkpoint) if resume else None
-    recipe = make_recipe(config, task, data.train)
-    metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
-    watched = watched_metric(config.metric_args.watch_metric, metrics)
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
@@ -108,6 +111,7 @@ def fit(
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
         log_arguments(fabric, arguments, plan, reasons, data, task)
+        warn_of_surprises(fabric, classifier, plan, len(data.train))
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
@@ -208,9 +212,18 @@ def log_arguments(
 ) -> None:
     """Open the log with everything that decides the run; the screen gets the short of it."""
     details.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
+    details.debug("versions: %s", ", ".join(f"{name} {version(name)}" for name in ("lt-train", "torch", "timm")))
     details.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
     for name, reason in reasons.items():
         details.debug("auto: %s: %s", name, reason)
+    details.debug(
+        "auto: devices, strategy, precision: %d x %s on %d nodes, %s, %s",
+        fabric.world_size,
+        fabric.device.type,
+        getattr(fabric.strategy, "num_nodes", 1),
+        type(fabric.strategy).__name__,
+        fabric.strategy.precision.precision,
+    )
     details.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
     details.debug("validation, predict and the edge: %s", task.preprocessing)
     logger.info(
@@ -225,3 +238,21 @@ def log_arguments(
         plan.batch_size * plan.accumulation,
         plan.lr,
     )
+
+
+def warn_of_surprises(fabric: Fabric, classifier: Classifier, plan: Plan, num_samples: int) -> None:
+    """Say what is as asked for and still seldom meant."""
+    if plan.batch_size > num_samples:
+        logger.warning(
+            "batch_size %d is more than the %d training images: each step sees some of them several times",
+            plan.batch_size,
+            num_samples,
+        )
+    normalised_by_batch = any(isinstance(module, _BatchNorm) for module in classifier.modules())
+    if fabric.world_size > 1 and normalised_by_batch and plan.feature_views is None:
+        logger.warning(
+            "batch normalisation sees the %d images of one process at a time: the result is not that of one process "
+            "with all %d",
+            plan.batch_size // fabric.world_size,
+            plan.batch_size,
+        )

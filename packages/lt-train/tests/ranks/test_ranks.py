@@ -106,6 +106,7 @@ def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multil
     assert exported.metrics["val_metric/hamming_distance"] == ((scores > 0.5) != truth).mean()
     assert exported.metrics["val_loss"] == pytest.approx(sk.log_loss(truth.ravel(), scores.ravel()), abs=1e-5)
     assert exported.metrics["val_metric/auroc_macro"] == pytest.approx(sk.roc_auc_score(truth, scores), abs=1e-6)
+    assert "batch normalisation sees the 4 images of one process" in folder.log.read_text()
     lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     for line in lines:
         if "train_loss" in line:

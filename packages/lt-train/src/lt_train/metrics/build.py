@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from lt_data import listed
@@ -38,7 +39,9 @@ def watched_metric(asked: str, plan: MetricPlan) -> str:
     names = watchable(plan)
     if name not in names:
         problem = f"auto watches {name!r}, which is turned off" if asked == "auto" else f"{name!r} is not computed"
-        raise TrainConfigError(f"metric_args.watch_metric: {problem}; there are {listed(names, 60)}")
+        near = get_close_matches(name, names, n=1) if asked != "auto" else []
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise TrainConfigError(f"metric_args.watch_metric: {problem}{hint}; there are {listed(names, 60)}")
     return name
 
 
