@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,26 @@ def test_multilabel_targets_are_zeros_and_ones_and_negatives_all_zeros(samples, 
     (trained,) = train_loader(dataset, sampler, num_workers=num_workers, pin_memory=False)
     order = sample_order(5, seed=3, epoch=0)
     torch.testing.assert_close(trained.targets, expected[torch.from_numpy(order)], rtol=0, atol=0)
+
+
+class Priorities:
+    """Samples that tell how nice the process is that loads them."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, key: SampleKey) -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    def substitute(self, key: SampleKey, attempt: int) -> SampleKey:
+        return key
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="only POSIX has priorities of this kind")
+def test_loaders_processes_give_way_only_where_they_are_asked_to():
+    def priority(**settings: bool) -> int:
+        (batch,) = train_loader(Priorities(), [[SampleKey(0, 0)]], num_workers=1, pin_memory=False, **settings)
+        return int(batch)
+
+    assert priority() == os.getpriority(os.PRIO_PROCESS, 0)
+    assert priority(give_way=True) == 19

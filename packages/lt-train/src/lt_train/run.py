@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 def loading_arguments(args: LoaderArgs, num_workers: int, device: torch.device) -> dict[str, Any]:
     """What both loaders are given; arguments of workers only where there are any."""
     pin_memory = device.type == "cuda" if args.pin_memory == "auto" else args.pin_memory
-    loading: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
+    loading: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory, "give_way": device.type == "cpu"}
     if num_workers > 0:
         loading["prefetch_factor"] = args.prefetch_factor
         loading["timeout"] = args.timeout

@@ -26,6 +26,10 @@ MAX_SUBSTITUTES = 20
 """So many samples are tried for one that cannot be read; with 1 % of bad images none of them is one in 10^40 times."""
 
 
+LEAST_PRIORITY = 19
+"""The nicest that POSIX has."""
+
+
 class KeyedDataset(Protocol[Sample_co]):
     """Samples by key, such as `TrainDataset`."""
 
@@ -72,6 +76,7 @@ def train_loader(
     num_workers: int,
     pin_memory: bool,
     on_bad_image: OnBadImage = "error",
+    give_way: bool = False,
     **workers: Any,
 ) -> Batches[Batch]:
     """One pass over all batches of `sampler`: its workers live as long as the run.
@@ -83,6 +88,8 @@ def train_loader(
         pin_memory: Whether batches lie in memory that a GPU copies from without waiting.
         on_bad_image: `"skip"` puts another sample, a function of (seed, epoch, sample), in the place of one that cannot
             be read.
+        give_way: Whether processes take the processor only when nothing else wants it (POSIX): for a model that runs
+            on the same processors, whose threads wait for each other whenever one of them is held up.
         workers: `prefetch_factor`, `timeout` and `multiprocessing_context` of `torch.utils.data.DataLoader`.
     """
     loader = DataLoader(
@@ -91,7 +98,7 @@ def train_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         collate_fn=_collate,
-        worker_init_fn=_obey_only_the_parent,
+        worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
     return Batches(loader, BadImages(on_bad_image, len(dataset)))
@@ -106,6 +113,7 @@ def eval_loader(
     rank: int = 0,
     world_size: int = 1,
     on_bad_image: OnBadImage = "error",
+    give_way: bool = False,
     **workers: Any,
 ) -> Batches[EvalBatch]:
     """All samples in order, once over all ranks together: none is repeated to fill the last batch.
@@ -118,6 +126,7 @@ def eval_loader(
         rank: This process.
         world_size: Number of processes.
         on_bad_image: `"skip"` leaves out what cannot be read; a batch is then smaller.
+        give_way: As for `train_loader`.
         workers: As for `train_loader`.
     """
     loader = DataLoader(
@@ -128,7 +137,7 @@ def eval_loader(
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         collate_fn=_collate,
-        worker_init_fn=_obey_only_the_parent,
+        worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
     return Batches(loader, BadImages(on_bad_image, len(dataset)))
@@ -167,6 +176,12 @@ def _collate(items: Sequence[_Item]) -> _Item:
     samples = [item.sample for item in items if item.sample is not None]
     failures = tuple(failure for item in items for failure in item.failures)
     return _Item(default_collate(samples) if samples else None, failures)
+
+
+def _begin_and_give_way(worker: int) -> None:
+    if hasattr(os, "nice"):
+        os.nice(LEAST_PRIORITY)
+    _obey_only_the_parent(worker)
 
 
 def _obey_only_the_parent(worker: int) -> None:
