@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import attrs
+import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from lt_data.errors import ImageDecodeError
@@ -25,6 +27,9 @@ OnBadImage = Literal["skip", "error"]
 MAX_SUBSTITUTES = 20
 """So many samples are tried for one that cannot be read; with 1 % of bad images none of them is one in 10^40 times."""
 
+
+PACKED_BYTES = 1 << 14
+"""So much is copied in no time."""
 
 LEAST_PRIORITY = 19
 """The nicest that POSIX has."""
@@ -66,7 +71,7 @@ class Batches(Generic[Batch]):
         for batch, failures in self.loader:
             self.bad_images.record(failures)
             if batch is not None:
-                yield batch
+                yield _unpacked(batch)
 
 
 def train_loader(
@@ -97,7 +102,7 @@ def train_loader(
         batch_sampler=sampler,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        collate_fn=_collate,
+        collate_fn=_collate if pin_memory else _collate_and_pack,
         worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
@@ -136,7 +141,7 @@ def eval_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        collate_fn=_collate,
+        collate_fn=_collate if pin_memory else _collate_and_pack,
         worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
@@ -176,6 +181,25 @@ def _collate(items: Sequence[_Item]) -> _Item:
     samples = [item.sample for item in items if item.sample is not None]
     failures = tuple(failure for item in items for failure in item.failures)
     return _Item(default_collate(samples) if samples else None, failures)
+
+
+def _collate_and_pack(items: Sequence[_Item]) -> _Item:
+    """Small tensors go along as arrays: each tensor costs the reader a meeting with the busy process that made it."""
+    item = _collate(items)
+    return item._replace(sample=_mapped(item.sample, _packed))
+
+
+def _packed(value: Any) -> Any:
+    return value.numpy() if isinstance(value, torch.Tensor) and value.nbytes <= PACKED_BYTES else value
+
+
+def _unpacked(batch: Any) -> Any:
+    return _mapped(batch, lambda value: torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+
+
+def _mapped(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with each field changed; of one without fields itself."""
+    return type(batch)(*map(change, batch)) if hasattr(batch, "_fields") else change(batch)
 
 
 def _begin_and_give_way(worker: int) -> None:
