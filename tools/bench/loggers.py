@@ -17,7 +17,7 @@ from PIL import Image
 
 from lt_data import Classes, Preprocessing, SampleIndex, TaskSpec, TransformConfig
 
-PAIRS, STEPS, WARM_UP, BATCH, IMAGES = 3, 100, 20, 16, 64
+PAIRS, STEPS, WARM_UP, BATCH, IMAGES = 3, 600, 20, 16, 64
 
 
 def samples(root: Path) -> SampleIndex:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +8,6 @@ from lt_data import ConfigError, structure
 from lt_train import LoggerArgs, ModelArgs, TrainConfig, TrainConfigError
 from lt_train.auto import make_plan
 from lt_train.optim import lr_at
-from lt_train.processors import usable_processors
 
 
 def plan(config: TrainConfig | None = None, *, num_samples: int = 1000, world_size: int = 1):
@@ -117,26 +114,6 @@ def test_a_shallow_transformer_has_the_layer_decay_of_one_with_12_blocks(blocks)
 def test_other_models_have_no_layer_decay_unless_it_is_set(settings, blocks, decay):
     config = TrainConfig(model_args=ModelArgs(**settings))
     assert make_plan(config, num_samples=100, world_size=1, tuned_blocks=blocks)[0].layer_decay == decay
-
-
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": "nonsense\n"}, None),
-        ({}, None),
-    ],
-)
-def test_a_container_uses_no_more_processors_than_it_may(tmp_path, files, quota):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert usable_processors(tmp_path) == min(allowed, quota or allowed)
 
 
 def test_processes_of_one_machine_share_its_processors():

@@ -9,6 +9,9 @@ from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
 from .errors import listed as listed
 from .files import atomic_write as atomic_write
+from .folder_prediction import FolderPrediction as FolderPrediction
+from .folder_prediction import ImagePrediction as ImagePrediction
+from .folder_prediction import predict_folder as predict_folder
 from .images.decoding import Decoding as Decoding
 from .images.decoding import Frame as Frame
 from .images.open import ImageLike as ImageLike
@@ -24,6 +27,7 @@ from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels
 from .preprocessing import preprocess as preprocess
+from .processors import usable_processors as usable_processors
 from .structuring import STRUCTURE as STRUCTURE
 from .structuring import structure as structure
 from .task import Classes as Classes

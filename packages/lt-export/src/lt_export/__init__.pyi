@@ -1,10 +1,15 @@
+from .agreement import Agreement as Agreement
 from .errors import EdgeModelError as EdgeModelError
+from .errors import EngineError as EngineError
 from .errors import ExportError as ExportError
 from .errors import LtExportError as LtExportError
 from .errors import MissingPackageError as MissingPackageError
+from .errors import SelfTestError as SelfTestError
 from .errors import VerificationError as VerificationError
 from .onnx_export import OnnxExport as OnnxExport
 from .onnx_export import export_onnx as export_onnx
+from .runtime.checks import Benchmark as Benchmark
+from .runtime.checks import SelfTest as SelfTest
 from .runtime.classifier import EdgeClassifier as EdgeClassifier
-from .runtime.classifier import load as load
-from .verify import Verification as Verification
+from .runtime.description import Description as Description
+from .runtime.loading import load as load

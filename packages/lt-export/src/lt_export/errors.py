@@ -2,8 +2,10 @@
 
 LtExportError
 ├── ExportError              also a RuntimeError: the model could not be exported; no file was written
-│   └── VerificationError    the exported model does not answer as the original does
-├── EdgeModelError           also a ValueError: a file is no model that lt-export wrote
+│   ├── VerificationError    the exported model does not answer as the original does
+│   └── EngineError          TensorRT could not build an engine; what it can be built from may have been written
+├── EdgeModelError           also a ValueError: a file is no model that lt-export wrote, or cannot run here
+├── SelfTestError            also a RuntimeError: this machine gives other scores than the exporting one
 └── MissingPackageError      also an ImportError: an extra of lt-export is not installed; says which
 """
 
@@ -22,8 +24,16 @@ class VerificationError(ExportError):
     """The exported model does not answer as the original does; no file was written."""
 
 
+class EngineError(ExportError):
+    """TensorRT could not build an engine; the message says which ONNX file it can be built from, and how."""
+
+
 class EdgeModelError(LtExportError, ValueError):
-    """A file is no model that lt-export wrote."""
+    """A file is no model that lt-export wrote, or cannot run here."""
+
+
+class SelfTestError(LtExportError, RuntimeError):
+    """This machine gives other scores than the one that exported the model."""
 
 
 class MissingPackageError(LtExportError, ImportError):

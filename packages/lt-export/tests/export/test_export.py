@@ -36,7 +36,7 @@ def network(channels: int = 3) -> nn.Module:
     )
 
 
-@pytest.mark.parametrize("name", ["OnnxExport", "Verification", "VerificationError", "export_onnx"])
+@pytest.mark.parametrize("name", ["OnnxExport", "Agreement", "VerificationError", "export_onnx"])
 def test_every_name_of_the_export_has_a_docstring_of_its_own(name):
     assert (inspect.getdoc(getattr(lt_export, name)) or "").strip()
 

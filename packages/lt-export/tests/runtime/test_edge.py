@@ -14,13 +14,18 @@ from lt_data import ImageDecodeError, PredictionArgumentError
 from lt_export import EdgeModelError, MissingPackageError
 
 NAMES = [
+    "Agreement",
+    "Benchmark",
+    "Description",
     "EdgeClassifier",
     "EdgeModelError",
+    "EngineError",
     "ExportError",
     "LtExportError",
     "MissingPackageError",
     "OnnxExport",
-    "Verification",
+    "SelfTest",
+    "SelfTestError",
     "VerificationError",
     "export_onnx",
     "load",

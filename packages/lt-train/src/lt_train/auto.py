@@ -6,9 +6,9 @@ import math
 
 import attrs
 
+from lt_data import usable_processors
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
-from lt_train.processors import usable_processors
 
 REFERENCE_BATCH_SIZE = 16
 """The batch size that `lr` is meant for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from lt_data.errors import ImageDecodeError
 from lt_data.images.decoding import Decoding, Frame
 from lt_data.images.open import load_image
 from lt_data.index.samples import SampleIndex
+from lt_data.processors import usable_processors
 
 DIGEST_BYTES = 16
 """Of BLAKE2b, 128 bits: among a million different files two are alike with a probability of 10^-27."""
@@ -76,7 +76,7 @@ def read_files(
                 failures[i] = error.strerror or str(error)
         return stop
 
-    with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(num_workers or usable_processors()) as pool:
         for done in pool.map(read, range(0, len(samples), CHUNK)):
             progress(done)
     return FileFindings(digests=digests, sizes=sizes, failures=dict(sorted(failures.items())))

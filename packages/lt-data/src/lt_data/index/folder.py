@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from lt_data.errors import DatasetError, Problem, listed, nearest
 from lt_data.images.decoding import DicomFrame
@@ -70,7 +71,31 @@ def scan_folder(
         images = [[] for _ in classes.names]
     paths = [path for of_class in images for path in of_class]
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(of_class) for of_class in images])
-    samples = SampleIndex.from_paths(root, paths, labels, num_classes=len(classes))
+    return _scan_of(root, paths, labels, len(classes), found, dicom_frame)
+
+
+def scan_images(root: Path, *, dicom_frame: DicomFrame = "middle") -> Scan:
+    """List all images at any depth below a folder, ordered by path; as `scan_folder`, but without classes.
+
+    Raises:
+        DatasetError: `root` is not a folder.
+    """
+    if not root.is_dir():
+        raise DatasetError([Problem(str(root), "is not a folder")])
+    found = _Found()
+    paths = sorted(_images_below(root, "", found))
+    return _scan_of(root, paths, np.zeros(len(paths), dtype=np.int32), 1, found, dicom_frame)
+
+
+def _scan_of(
+    root: Path,
+    paths: list[str],
+    labels: npt.NDArray[np.int32],
+    num_classes: int,
+    found: _Found,
+    dicom_frame: DicomFrame,
+) -> Scan:
+    samples = SampleIndex.from_paths(root, paths, labels, num_classes=num_classes)
     kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
     notes = (f"passed over files that have no ending of an image, by ending: {kinds}",) if kinds else ()
     dicom = found.sniffed | {path for path in paths if is_dicom_name(path)}
@@ -121,8 +146,8 @@ def _name_problems(
 
 
 def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
-    """Paths, relative to `root`, of the images at any depth below the folder `name`."""
-    above = {_identity(folder) for folder in (root, *root.resolve().parents)}
+    """Paths, relative to `root`, of the images at any depth below the folder `name`, or below `root` if it is empty."""
+    above = {_identity(folder) for folder in (*([root] if name else []), *root.resolve().parents)}
     seen: set[tuple[int, int]] = set()
     pending = [name]
     while pending:
@@ -137,7 +162,7 @@ def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
             below = []
             with os.scandir(root / folder) as entries:
                 for entry in entries:
-                    path = f"{folder}/{entry.name}"
+                    path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith("."):
                         found.passed_over["hidden"] += 1
                     elif _is_image(entry, path, found):

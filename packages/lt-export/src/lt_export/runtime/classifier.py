@@ -3,50 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lt_data import (
+    FolderPrediction,
+    ImageDecodeError,
     ImageLike,
     Prediction,
     TaskSpec,
     check_selection,
     listed,
-    load_inputs,
+    load_image,
+    predict_folder,
+    preprocess,
     select_labels,
 )
-from lt_export.errors import EdgeModelError
-from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
-from lt_export.runtime.onnx_session import open_session
-
-if TYPE_CHECKING:
-    import onnxruntime
+from lt_export.runtime.checks import Benchmark, SelfTest, benchmark, selftest
+from lt_export.runtime.description import Description
+from lt_export.runtime.runner import Runner
 
 
 class EdgeClassifier:
     """An exported model, ready to classify; same arguments and results as the PyTorch model, as NumPy arrays.
 
+    May be used from several threads at once.
+
     Attributes:
-        task: Task, classes and preprocessing, as stored in the file.
+        description: What the file says about itself.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, task: TaskSpec) -> None:
-        self._session = session
-        self._fixed_batch = _fixed_batch(session)
-        self.task = task
+    def __init__(self, runner: Runner, description: Description) -> None:
+        self._runner = runner
+        self.description = description
 
     def __repr__(self) -> str:
         height, width = self.task.preprocessing.image_size
         return f"EdgeClassifier({height} x {width}, {self.task.task}: {listed(self.task.classes.names)})"
 
     @property
+    def task(self) -> TaskSpec:
+        """Task, classes and preprocessing, as stored in the file."""
+        return self.description.task
+
+    @property
     def classes(self) -> dict[int, str]:
         """Class name by class ID, in output order."""
         return self.task.classes.as_dict()
+
+    @property
+    def device(self) -> str:
+        """What the model runs on, such as `"cpu (ONNX Runtime 1.31.1)"`."""
+        return self._runner.device
 
     def predict(self, image: ImageLike, *, topk: int = 1, threshold: float = 0.5) -> Prediction:
         """Classify one image with exactly the preprocessing that validation used.
@@ -71,64 +82,103 @@ class EdgeClassifier:
         scores = self.scores(images)
         return [select_labels(row, self.task, topk=topk, threshold=threshold) for row in scores]
 
-    def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
-        """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        inputs = load_inputs(images, self.task.preprocessing)
-        if not len(inputs):
-            return np.empty((0, len(self.task.classes)), dtype=np.float32)
-        if self._fixed_batch is None:
-            return self._run(inputs)
-        missing = -len(inputs) % self._fixed_batch
-        padded = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), dtype=np.float32)])
-        parts = [self._run(part) for part in np.split(padded, len(padded) // self._fixed_batch)]
-        return np.concatenate(parts)[: len(inputs)]
+    def predict_folder(
+        self,
+        folder: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
+        *,
+        topk: int = 1,
+        threshold: float = 0.5,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        resume: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> FolderPrediction:
+        """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
-    def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        scores: npt.NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]
-        return scores
+        Args:
+            folder: Where the images are; hidden files are passed over.
+            out: A `.csv` or `.jsonl` file for the predictions; None returns them.
+            topk: As for `predict`.
+            threshold: As for `predict`.
+            batch_size: Images at once.
+            num_workers: Threads that read images; None takes one for each usable processor.
+            resume: Whether to go on with an `out` that an interrupted call left.
+            progress: Called with the images done and in all.
 
-
-def load(path: str | os.PathLike[str], *, num_threads: int | None = None) -> EdgeClassifier:
-    """Load an exported model; classes and preprocessing come from the file alone.
-
-    Args:
-        path: An ONNX file that lightly-train exported.
-        num_threads: Threads of one operator; None takes one for each core.
-
-    Raises:
-        EdgeModelError: The file is missing, no ONNX model, or has no TaskSpec; or `num_threads` is below 1.
-        MissingPackageError: onnxruntime is not installed.
-    """
-    if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
-        raise EdgeModelError(f"num_threads must be an integer of at least 1, or None, got {num_threads!r}")
-    file = Path(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise EdgeModelError(f"{file}: {error.strerror}") from error
-    try:
-        session = open_session(content, num_threads=num_threads)
-    except EdgeModelError as error:
-        raise EdgeModelError(f"{file}: {error}") from error
-    task = from_metadata(session.get_modelmeta().custom_metadata_map, str(file))
-    _check_signature(session, task, file)
-    return EdgeClassifier(session, task)
-
-
-def _check_signature(session: onnxruntime.InferenceSession, task: TaskSpec, file: Path) -> None:
-    """Input and output must be those that the TaskSpec describes."""
-    inputs = {value.name: value.shape for value in session.get_inputs()}
-    outputs = {value.name: value.shape for value in session.get_outputs()}
-    spec = task.preprocessing
-    wanted = [spec.num_channels, *spec.image_size]
-    if list(inputs) != [INPUT_NAME] or inputs[INPUT_NAME][1:] != wanted:
-        raise EdgeModelError(f"{file}: expected one input `{INPUT_NAME}` of shape (N, {wanted}), it has {inputs}")
-    if list(outputs) != [OUTPUT_NAME] or outputs[OUTPUT_NAME][1:] != [len(task.classes)]:
-        raise EdgeModelError(
-            f"{file}: expected one output `{OUTPUT_NAME}` of shape (N, {len(task.classes)}), it has {outputs}"
+        Raises:
+            DatasetError: `folder` is not a folder or has no image.
+            PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set.
+        """
+        return predict_folder(
+            folder,
+            out,
+            self.task,
+            prepare=self._prepare,
+            score=self._score,
+            topk=topk,
+            threshold=threshold,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            resume=resume,
+            progress=progress,
         )
 
+    def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
+        """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
+        if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
+            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
+        return self._score([self._prepare(image) for image in images])
 
-def _fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
-    size = session.get_inputs()[0].shape[0]
-    return size if isinstance(size, int) else None
+    def benchmark(self, *, batch_size: int = 1, runs: int = 100, warmup: int = 10) -> Benchmark:
+        """Measure preprocessing and model on images in memory of 480 x 640 pixels; decoding files is not in it.
+
+        Args:
+            batch_size: Images at once.
+            runs: Batches that count.
+            warmup: Batches before them that do not.
+        """
+        return benchmark(self.scores, self.task.preprocessing, batch_size=batch_size, runs=runs, warmup=warmup)
+
+    def selftest(self) -> SelfTest:
+        """Whether this machine gives the scores that the exporting one noted in the file.
+
+        Raises:
+            SelfTestError: A score differs by more than the limit for the model's precision.
+            EdgeModelError: The file has no such scores.
+        """
+        return selftest(self.scores, self.description)
+
+    def _prepare(self, image: ImageLike) -> npt.NDArray[Any]:
+        spec = self.task.preprocessing
+        pixels = load_image(image, spec.num_channels, spec.decoding)
+        return pixels if self.description.includes_preprocessing else preprocess(pixels, spec)
+
+    def _score(self, prepared: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        if not prepared:
+            return np.empty((0, len(self.task.classes)), dtype=np.float32)
+        parts = [self._score_alike(batch) for batch in _alike(prepared)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _score_alike(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        limits, count = self._runner.batch_limits, len(batch)
+        step = limits.largest or max(count, limits.smallest)
+        parts = []
+        for start in range(0, count, step):
+            part = batch[start : start + step]
+            missing = max(0, limits.smallest - len(part))
+            if missing:
+                part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), dtype=part.dtype)])
+            parts.append(self._runner.run(part))
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts))[:count]
+
+
+def _alike(images: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Batches of neighbours that have one shape: all of them, unless the model itself preprocesses."""
+    batches: list[list[npt.NDArray[Any]]] = []
+    for image in images:
+        if batches and batches[-1][0].shape == image.shape:
+            batches[-1].append(image)
+        else:
+            batches.append([image])
+    return [np.stack(batch) for batch in batches]

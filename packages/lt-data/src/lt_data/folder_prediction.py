@@ -1,0 +1,279 @@
+"""From a folder of images to a table of predictions, for every runtime that can turn images into scores."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem
+from lt_data.images.decoding import Frame
+from lt_data.index.folder import scan_images
+from lt_data.index.samples import SampleIndex
+from lt_data.prediction import check_selection, select_labels
+from lt_data.processors import usable_processors
+from lt_data.task import TaskSpec
+
+Prepare = Callable[["Path | Frame"], npt.NDArray[Any]]
+Score = Callable[[Sequence[npt.NDArray[Any]]], npt.NDArray[np.float32]]
+Progress = Callable[[int, int], None]
+Key = tuple[str, "int | None"]
+
+COLUMNS = ("path", "frame", "labels", "names", "scores", "error")
+SUFFIXES = (".csv", ".jsonl")
+AHEAD = 2
+"""Batches that are decoded before they are needed."""
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class ImagePrediction:
+    """What a model says of one image of a folder.
+
+    Attributes:
+        path: The file, relative to the folder, with `/` between its parts.
+        frame: Frame of a DICOM file whose frames are images of their own, else None.
+        labels: Class IDs, by falling score.
+        names: Their names.
+        scores: Their probabilities, in [0, 1].
+        error: Why the file could not be read, None if it could; then there are no labels.
+    """
+
+    path: str
+    frame: int | None
+    labels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    error: str | None = None
+
+
+@attrs.frozen
+class FolderPrediction:
+    """What came of a folder.
+
+    Attributes:
+        predictions: One for each image, in the order of their paths; empty where they went into a file.
+        count: Images classified in this call.
+        skipped: Images that the file had already.
+        unreadable: Those of this call that could not be read, with the reason as `error`.
+        problems: Folders that could not be read, and links that lead nowhere.
+        notes: What was passed over, as lines for a log.
+    """
+
+    predictions: tuple[ImagePrediction, ...]
+    count: int
+    skipped: int
+    unreadable: tuple[ImagePrediction, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def predict_folder(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    task: TaskSpec,
+    *,
+    prepare: Prepare,
+    score: Score,
+    topk: int = 1,
+    threshold: float = 0.5,
+    batch_size: int = 16,
+    num_workers: int | None = None,
+    resume: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> FolderPrediction:
+    """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
+
+    Args:
+        folder: Where the images are; hidden files are passed over.
+        out: A `.csv` or `.jsonl` file, written batch by batch; None keeps the predictions in memory. In CSV, several
+            labels of an image are separated by `;`.
+        task: Classes, and how labels are picked.
+        prepare: Reads one image, in a thread; raises ImageDecodeError.
+        score: Scores of a batch of what `prepare` gave, float32 of shape (N, classes).
+        topk: As for a single image.
+        threshold: As for a single image.
+        batch_size: Images at once.
+        num_workers: Threads that read images; None takes one for each usable processor.
+        resume: Whether to go on with an `out` that an interrupted call left; its arguments should be the same.
+        progress: Called with the images done and in all.
+
+    Raises:
+        DatasetError: `folder` is not a folder or has no image.
+        PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set.
+        OSError: `out` cannot be written.
+    """
+    check_selection(task, topk=topk, threshold=threshold)
+    _check_counts(batch_size, num_workers)
+    target = None if out is None else _checked_target(Path(out), resume=resume)
+    scan = scan_images(Path(folder), dicom_frame=task.preprocessing.decoding.dicom_frame)
+    if not len(scan.samples):
+        raise DatasetError(scan.problems or [Problem(str(folder), "there is no image below this folder")])
+    done = _done(target) if target is not None else frozenset()
+    keys = [_key(scan.samples, i) for i in range(len(scan.samples))]
+    wanted = [i for i, key in enumerate(keys) if key not in done]
+    skipped, finished = len(keys) - len(wanted), 0
+    kept: list[ImagePrediction] = []
+    unreadable: list[ImagePrediction] = []
+    with ExitStack() as stack:
+        stream = None if target is None else stack.enter_context(_appending(target))
+        pool = stack.enter_context(ThreadPoolExecutor(num_workers or usable_processors()))
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        reading = _ahead(pool, lambda i: _read(prepare, scan.samples.image(i)), wanted, AHEAD * batch_size)
+        for batch in _batches(reading, batch_size):
+            rows = _rows(batch, keys, task, score, topk=topk, threshold=threshold)
+            unreadable += [row for row in rows if row.error is not None]
+            if stream is None or target is None:
+                kept += rows
+            else:
+                stream.write(_as_text(rows, target))
+                stream.flush()
+            finished += len(rows)
+            progress(skipped + finished, len(keys))
+    return FolderPrediction(
+        predictions=tuple(kept),
+        count=finished - len(unreadable),
+        skipped=skipped,
+        unreadable=tuple(unreadable),
+        problems=scan.problems,
+        notes=scan.notes,
+    )
+
+
+def _check_counts(batch_size: int, num_workers: int | None) -> None:
+    for name, value in (("batch_size", batch_size), ("num_workers", num_workers)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise PredictionArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def _checked_target(out: Path, *, resume: bool) -> Path:
+    if out.suffix.lower() not in SUFFIXES:
+        raise PredictionArgumentError(f"{out}: the name must end in .csv or .jsonl")
+    if out.exists() and not resume:
+        raise PredictionArgumentError(f"{out}: is there already; remove it, or go on with it by resume=True")
+    if not out.parent.is_dir():
+        raise PredictionArgumentError(f"{out.parent}: there is no such folder")
+    return out
+
+
+def _key(samples: SampleIndex, index: int) -> Key:
+    path = samples.path(index).relative_to(samples.root).as_posix()
+    frame = -1 if samples.frames is None else int(samples.frames[index])
+    return path, frame if frame >= 0 else None
+
+
+def _read(prepare: Prepare, image: Path | Frame) -> npt.NDArray[Any] | ImageDecodeError:
+    try:
+        return prepare(image)
+    except ImageDecodeError as error:
+        return error
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[int], T], indices: Sequence[int], limit: int
+) -> Iterator[tuple[int, T]]:
+    """Results of `work` in the order of `indices`; never more than `limit` wait to be taken."""
+    waiting: deque[tuple[int, Future[T]]] = deque()
+    for index in indices:
+        waiting.append((index, pool.submit(work, index)))
+        if len(waiting) >= limit:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for index, future in waiting:
+        yield index, future.result()
+
+
+def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _rows(
+    batch: Sequence[tuple[int, npt.NDArray[Any] | ImageDecodeError]],
+    keys: Sequence[Key],
+    task: TaskSpec,
+    score: Score,
+    *,
+    topk: int,
+    threshold: float,
+) -> list[ImagePrediction]:
+    images = [image for _, image in batch if not isinstance(image, ImageDecodeError)]
+    scores = iter(score(images)) if images else iter(())
+    names = task.classes.as_dict()
+    rows = []
+    for index, image in batch:
+        if isinstance(image, ImageDecodeError):
+            rows.append(ImagePrediction(*keys[index], error=" ".join(str(image).split())))
+            continue
+        chosen = select_labels(next(scores), task, topk=topk, threshold=threshold)
+        labels = tuple(chosen["labels"].tolist())
+        rows.append(
+            ImagePrediction(
+                *keys[index],
+                labels=labels,
+                names=tuple(names[label] for label in labels),
+                # Seven digits tell all float32 values in [0, 1] apart that a reader would.
+                scores=tuple(round(float(one), 7) for one in chosen["scores"]),
+            )
+        )
+    return rows
+
+
+def _as_text(rows: Sequence[ImagePrediction], target: Path) -> bytes:
+    text = io.StringIO()
+    if target.suffix.lower() == ".jsonl":
+        for row in rows:
+            filled = {key: value for key, value in attrs.asdict(row).items() if value is not None}
+            text.write(json.dumps(filled, ensure_ascii=False) + "\n")
+    else:
+        writer = csv.writer(text, lineterminator="\n")
+        for row in rows:
+            cells = [";".join(map(str, values)) for values in (row.labels, row.names, row.scores)]
+            writer.writerow([row.path, "" if row.frame is None else row.frame, *cells, row.error or ""])
+    # A file name that is no Unicode: JSON has an escape for it, CSV gets the bytes that the file system has.
+    errors = "backslashreplace" if target.suffix.lower() == ".jsonl" else "surrogateescape"
+    return text.getvalue().encode("utf-8", errors=errors)
+
+
+def _appending(target: Path) -> BinaryIO:
+    stream = open(target, "ab")  # noqa: SIM115  # the caller closes it
+    if target.suffix.lower() == ".csv" and not stream.tell():
+        stream.write((",".join(COLUMNS) + "\n").encode())
+    return stream
+
+
+def _done(target: Path) -> frozenset[Key]:
+    """Images that the file has; a last line that an interruption left unfinished is cut off."""
+    if not target.exists():
+        return frozenset()
+    content = target.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with open(target, "r+b") as stream:
+            stream.truncate(len(whole))
+    text = whole.decode("utf-8", errors="surrogateescape")
+    try:
+        if target.suffix.lower() == ".jsonl":
+            return frozenset((row["path"], row.get("frame")) for row in map(json.loads, text.splitlines()))
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return frozenset((row["path"], int(row["frame"]) if row["frame"] else None) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PredictionArgumentError(f"{target}: is not a table that an interrupted call left: {error}") from error
