@@ -20,7 +20,10 @@ from .index.build import DatasetIndex as DatasetIndex
 from .index.build import build_index as build_index
 from .index.check import check as check
 from .index.check_report import DataReport as DataReport
+from .index.folder import scan_folder as scan_folder
+from .index.folder import scan_images as scan_images
 from .index.samples import SampleIndex as SampleIndex
+from .index.scan import Scan as Scan
 from .index.write import write_split as write_split
 from .inputs import load_inputs as load_inputs
 from .prediction import Prediction as Prediction

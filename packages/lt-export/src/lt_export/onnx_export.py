@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 import numpy as np
 
-from lt_data import ImageLike, TaskSpec, atomic_write, preprocess
-from lt_export.errors import ExportError, MissingPackageError
+from lt_data import TaskSpec, atomic_write
+from lt_export.errors import ExportError, MissingPackageError, VerificationError
 
 try:
     import onnx
@@ -23,17 +23,26 @@ try:
 except ImportError as error:
     raise MissingPackageError(str(error.name), "onnx", "exporting to ONNX") from error
 
-from lt_export.agreement import Agreement
+from lt_export.agreement import LIMITS, Agreement, compare
+from lt_export.half import activation_ranges, to_half
 from lt_export.metadata import to_metadata
 from lt_export.probes import PROBES, probe_images
+from lt_export.quantize import CALIBRATION_IMAGES, Accuracy, accuracy, evenly, to_int8
 from lt_export.runtime.description import Description
-from lt_export.tracing import ScoresOf, frozen_copy, simplified, trace
-from lt_export.verify import DYNAMIC_SIZES, verify_onnx
+from lt_export.samples import Images, Labels, Samples, find_samples
+from lt_export.tracing import ScoresOf, frozen_copy, simplified, trace, with_preprocessing
+from lt_export.verify import DYNAMIC_SIZES, both_scores, prepared_batches, verified
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 2**30 - 1
 """Protobuf's limit; larger models would need a second file with external data, which we neither write nor read."""
+
+RANGE_IMAGES = 16
+"""Images, of those given, on which activations must fit fp16; each run shows all of them and takes memory."""
+
+LEAST_OPSET = 18
+"""From 18 on PyTorch's exporter writes operators as they are, and ONNX resizes with antialiasing."""
 
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 
@@ -46,11 +55,13 @@ class OnnxExport:
         path: The file.
         size: Its size in bytes.
         verification: How it compares with the PyTorch model, None when not asked for.
+        accuracy: What quantisation costs, None for other precisions than int8.
     """
 
     path: Path
     size: int
     verification: Agreement | None
+    accuracy: Accuracy | None = None
 
 
 def export_onnx(
@@ -64,7 +75,10 @@ def export_onnx(
     opset_version: int | None = None,
     simplify: bool = True,
     verify: bool = True,
-    images: Sequence[ImageLike] | None = None,
+    include_preprocessing: bool = False,
+    images: Images | None = None,
+    labels: Labels | None = None,
+    max_accuracy_drop: float = 1.0,
     checkpoint_sha256: str = "",
     format_args: Mapping[str, Any] | None = None,
 ) -> OnnxExport:
@@ -74,13 +88,21 @@ def export_onnx(
         classifier: Normalised images, float32 (N, C, H, W), to logits (N, classes).
         task: Its task, classes and preprocessing; goes into the file. Images have its `image_size`.
         out: The file to write, whole or not at all.
-        precision: Of the weights; auto is fp32.
+        precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32, and what is too
+            large for fp16 on `images`. int8 quantises products, with the ranges that activations have on `images`.
         batch_size: N of a fixed batch.
         dynamic_batch_size: Whether any N ≥ 1 is accepted.
-        opset_version: ONNX operator set; None leaves the choice to PyTorch's exporter.
+        opset_version: ONNX operator set, at least 18; None leaves the choice to PyTorch's exporter.
         simplify: Whether onnxslim shortens the graph.
-        verify: Whether ONNX Runtime must give the same scores, for several N when the batch is dynamic.
-        images: Real images to verify with; None takes generated ones.
+        verify: Whether ONNX Runtime must give the same scores, for several N when the batch is dynamic: all within 1e-4
+            and the same labels in fp32, within 5e-3 and 99.9 % of the labels in fp16.
+        include_preprocessing: Whether the file takes decoded images of any size, uint8 (N, H, W, C), and does in the
+            graph what lt-data does with them, to the bit.
+        images: Real images to verify and quantise with: a list of them, or a folder. None takes generated ones, which
+            int8 cannot do with.
+        labels: Class IDs of `images`, for the accuracy of int8; a folder with class folders has its own. Without, what
+            the model says in fp32 is taken for the truth.
+        max_accuracy_drop: Points of accuracy that int8 may lose on `images`.
         checkpoint_sha256: Of the file that the classifier comes from; goes into the file.
         format_args: Further arguments of `torch.onnx.export`.
 
@@ -88,54 +110,115 @@ def export_onnx(
         Path, size, and how the file compares with the classifier.
 
     Raises:
-        ExportError: The model cannot be exported, or is above protobuf's 2 GiB.
-        VerificationError: The exported model answers differently.
+        ExportError: An argument is wrong, the model cannot be exported, or is above protobuf's 2 GiB.
+        VerificationError: The exported model answers differently, or int8 costs too much.
+        DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
         MissingPackageError: onnxslim or onnxruntime is asked for and not installed.
     """
-    if precision not in ("auto", "fp32"):
-        raise ExportError(f"precision must be 'auto' or 'fp32', got {precision!r}")
+    exact: Literal["fp32", "fp16", "int8"] = "fp32" if precision == "auto" else precision
+    _check_arguments(precision, batch_size, opset_version, max_accuracy_drop)
     _check_place(out)
-    if verify:
-        _require("onnxruntime", "onnxruntime", "verify=True")
-    if simplify:
-        _require("onnxslim", "onnxslim", "simplify=True")
-    if batch_size < 1:
-        raise ExportError(f"batch_size must be at least 1, got {batch_size}")
+    _check_packages(exact, verify=verify, simplify=simplify)
+    samples = None if images is None else find_samples(images, labels, task)
+    if samples is None and exact == "int8":
+        raise ExportError(
+            'precision="int8" needs `images`, some hundreds of real ones, to find the ranges of activations'
+        )
+    batch = None if dynamic_batch_size else batch_size
+    sizes = DYNAMIC_SIZES if dynamic_batch_size else (batch_size,)
+    shown = samples or Samples(probe_images(task.preprocessing, sum(sizes)), None)
     model = frozen_copy(classifier, task)
-    proto = trace(
-        model,
-        task,
-        batch_size=None if dynamic_batch_size else batch_size,
-        opset_version=opset_version,
-        format_args=format_args or {},
-    )
+    proto = trace(model, task, batch_size=batch, opset_version=opset_version, format_args=format_args or {})
     if simplify:
         proto = simplified(proto)
-    description = _description(model, task, checkpoint_sha256)
-    onnx.helper.set_model_props(proto, to_metadata(description))
-    if proto.ByteSize() > MAX_BYTES:
-        raise ExportError(f"the model has {proto.ByteSize()} bytes, one ONNX file holds at most {MAX_BYTES}")
-    content = proto.SerializeToString()
-    sizes = DYNAMIC_SIZES if dynamic_batch_size else (batch_size,)
-    shown = images or probe_images(task.preprocessing, sum(sizes))
-    agreement = verify_onnx(content, model.scores, shown, description, sizes) if verify else None
+    proto = _converted(proto, exact, shown, task, sizes)
+    if include_preprocessing:
+        proto = with_preprocessing(proto, task, batch_size=batch)
+    description = Description(
+        task=task,
+        precision=exact,
+        includes_preprocessing=include_preprocessing,
+        version=importlib.metadata.version("lt-export"),
+        checkpoint_sha256=checkpoint_sha256,
+        reference_scores=np.empty((0, len(task.classes)), dtype=np.float32),
+    )
+    content = _described(proto, model, description, sizes)
+    agreement, cost = _judged(
+        content, model, shown, description, sizes, verify=verify, max_accuracy_drop=max_accuracy_drop
+    )
     with atomic_write(out) as stream:
         stream.write(content)
     logger.info("exported %s (%.1f MB)%s", out, len(content) / 1e6, f", verified: {agreement}" if agreement else "")
-    return OnnxExport(out, len(content), agreement)
+    return OnnxExport(out, len(content), agreement, cost)
 
 
-def _description(model: ScoresOf, task: TaskSpec, checkpoint_sha256: str) -> Description:
+def _converted(
+    proto: onnx.ModelProto, precision: str, shown: Samples, task: TaskSpec, sizes: tuple[int, ...]
+) -> onnx.ModelProto:
     spec = task.preprocessing
-    probes = np.stack([preprocess(image, spec) for image in probe_images(spec, PROBES)])
-    return Description(
-        task=task,
-        precision="fp32",
-        includes_preprocessing=False,
-        version=importlib.metadata.version("lt-export"),
-        checkpoint_sha256=checkpoint_sha256,
-        reference_scores=model.scores(probes),
-    )
+    if precision == "fp16":
+        some = [shown.images[i] for i in evenly(len(shown.images), RANGE_IMAGES)]
+        return to_half(proto, activation_ranges(proto, prepared_batches(some, spec, sizes)))
+    if precision == "int8":
+        some = [shown.images[i] for i in evenly(len(shown.images), CALIBRATION_IMAGES)]
+        return to_int8(proto, lambda: prepared_batches(some, spec, sizes))
+    return proto
+
+
+def _described(proto: onnx.ModelProto, model: ScoresOf, description: Description, sizes: tuple[int, ...]) -> bytes:
+    """The file's content, with the scores of probe images in it: of the PyTorch model, or of int8's own."""
+    probes = probe_images(description.task.preprocessing, PROBES)
+    spec = description.task.preprocessing
+    if description.precision != "int8":
+        scores = np.concatenate([model.scores(batch) for batch in prepared_batches(probes, spec, (1,))])
+    else:
+        scores = both_scores(_serialised(proto), model.scores, probes, description, sizes).exported[:PROBES]
+    onnx.helper.set_model_props(proto, to_metadata(attrs.evolve(description, reference_scores=scores)))
+    return _serialised(proto)
+
+
+def _serialised(proto: onnx.ModelProto) -> bytes:
+    if proto.ByteSize() > MAX_BYTES:
+        raise ExportError(f"the model has {proto.ByteSize()} bytes, one ONNX file holds at most {MAX_BYTES}")
+    return bytes(proto.SerializeToString())
+
+
+def _judged(
+    content: bytes,
+    model: ScoresOf,
+    shown: Samples,
+    description: Description,
+    sizes: tuple[int, ...],
+    *,
+    verify: bool,
+    max_accuracy_drop: float,
+) -> tuple[Agreement | None, Accuracy | None]:
+    """How the file compares with the model: for int8 what it costs, whether or not `verify` is set."""
+    if description.precision != "int8":
+        if not verify:
+            return None, None
+        return verified(both_scores(content, model.scores, shown.images, description, sizes), description), None
+    scores = both_scores(content, model.scores, shown.images, description, sizes)
+    count = len(shown.images)
+    cost = accuracy(scores.original[:count], scores.exported[:count], shown.truth, description.task)
+    logger.info("%s", cost)
+    if not cost.drop <= max_accuracy_drop:
+        raise VerificationError(
+            f"int8 costs more than max_accuracy_drop = {max_accuracy_drop:g} points: {cost}; give more images like "
+            'those that the model will see, or take precision="fp16"'
+        )
+    return compare(scores.exported, scores.original, description.task.task, LIMITS["int8"].difference), cost
+
+
+def _check_arguments(precision: str, batch_size: int, opset_version: int | None, max_accuracy_drop: float) -> None:
+    if precision not in get_args(Precision):
+        raise ExportError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ExportError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
+    if opset_version is not None and opset_version < LEAST_OPSET:
+        raise ExportError(f"opset_version must be at least {LEAST_OPSET}, got {opset_version}")
+    if not 0.0 <= max_accuracy_drop <= 100.0:
+        raise ExportError(f"max_accuracy_drop must be from 0 to 100 points, got {max_accuracy_drop}")
 
 
 def _check_place(out: Path) -> None:
@@ -143,6 +226,13 @@ def _check_place(out: Path) -> None:
         raise ExportError(f"{out}: is a folder; name a file in it, such as {out / 'model.onnx'}")
     if not out.parent.is_dir():
         raise ExportError(f"{out.parent}: there is no such folder")
+
+
+def _check_packages(precision: str, *, verify: bool, simplify: bool) -> None:
+    if verify or precision != "fp32":
+        _require("onnxruntime", "onnxruntime", "verify=True" if precision == "fp32" else f'precision="{precision}"')
+    if simplify:
+        _require("onnxslim", "onnxslim", "simplify=True")
 
 
 def _require(package: str, extra: str, purpose: str) -> None:

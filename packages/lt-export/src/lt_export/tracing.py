@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ from torch import nn
 from lt_data import TaskSpec
 from lt_export.errors import ExportError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME
+from lt_export.preprocessing_module import EvaluationPreprocessing
+
+PREPARED_NAME = "prepared"
+"""Between preprocessing and classifier, where both are in the graph."""
+PREFIX = "preprocessing/"
 
 
 class ScoresOf(nn.Module):
@@ -74,35 +80,90 @@ def trace(
     spec = task.preprocessing
     # An example batch of 1 would be taken for a constant.
     images = torch.zeros(2 if batch_size is None else batch_size, spec.num_channels, *spec.image_size)
-    dynamic_shapes = {"images": {0: torch.export.Dim("batch", min=1)}} if batch_size is None else None
+    dynamic = {0: torch.export.Dim("batch", min=1)} if batch_size is None else {}
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model,
-                (images,),
-                dynamo=True,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                dynamic_shapes=dynamic_shapes,
-                opset_version=opset_version,
-                verbose=False,
-                **format_args,
-            )
+        return _exported(model, images, OUTPUT_NAME, dynamic, opset_version, format_args)
     # The exporter wraps whatever the model's own code raises under tracing.
     except Exception as error:
         raise ExportError(f"PyTorch cannot export this model at image size {spec.image_size}: {error}") from error
+
+
+def with_preprocessing(proto: onnx.ModelProto, task: TaskSpec, *, batch_size: int | None) -> onnx.ModelProto:
+    """A graph that takes uint8 images (N, H, W, C) of any size and preprocesses them before it runs `proto`."""
+    module = EvaluationPreprocessing(task.preprocessing).eval()
+    images = torch.zeros(batch_size or 2, 37, 53, task.preprocessing.num_channels, dtype=torch.uint8)
+    dynamic = {1: torch.export.Dim("height", min=1), 2: torch.export.Dim("width", min=1)}
+    if batch_size is None:
+        dynamic[0] = torch.export.Dim("batch", min=1)
+    (opset,) = [entry.version for entry in proto.opset_import if entry.domain == ""]
+    first = _exported(module, images, PREPARED_NAME, dynamic, opset, {})
+    first = onnx.compose.add_prefix(first, PREFIX, rename_inputs=False, rename_outputs=False)
+    first.ir_version = proto.ir_version
+    second = onnx.ModelProto()
+    second.CopyFrom(proto)
+    _rename_input(second, PREPARED_NAME)
+    merged = onnx.compose.merge_models(first, second, io_map=[(PREPARED_NAME, PREPARED_NAME)])
+    strip(merged)
+    return merged
+
+
+def _exported(
+    module: nn.Module,
+    images: torch.Tensor,
+    output_name: str,
+    dynamic: Mapping[int, Any],
+    opset_version: int | None,
+    format_args: Mapping[str, Any],
+) -> onnx.ModelProto:
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (images,),
+            dynamo=True,
+            input_names=[INPUT_NAME],
+            output_names=[output_name],
+            dynamic_shapes={"images": dict(dynamic)} if dynamic else None,
+            opset_version=opset_version,
+            verbose=False,
+            **format_args,
+        )
     assert program is not None
-    proto = program.model_proto
+    proto: onnx.ModelProto = program.model_proto
     strip(proto)
     return proto
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's hundreds of lines about its own work from users who log at level INFO."""
+    talkers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "onnxslim")]
+    levels = [talker.level for talker in talkers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            for talker in talkers:
+                talker.setLevel(logging.ERROR)
+            yield
+        finally:
+            for talker, level in zip(talkers, levels, strict=True):
+                talker.setLevel(level)
+
+
+def _rename_input(proto: onnx.ModelProto, name: str) -> None:
+    (value,) = proto.graph.input
+    old, value.name = value.name, name
+    for node in proto.graph.node:
+        for position, taken in enumerate(node.input):
+            if taken == old:
+                node.input[position] = name
 
 
 def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The graph as onnxslim shortens it."""
     import onnxslim
 
-    slim: onnx.ModelProto = onnxslim.slim(proto)
+    with quiet():
+        slim: onnx.ModelProto = onnxslim.slim(proto)
     strip(slim)
     return slim
 

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data import ImageLike, load_image, preprocess
+from lt_data import ImageLike, Preprocessing, load_image, load_inputs, preprocess
 from lt_export.agreement import LIMITS, Agreement, compare
 from lt_export.errors import VerificationError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME
@@ -21,36 +22,59 @@ DYNAMIC_SIZES = (1, 2, 5)
 Scores = Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]
 
 
-def verify_onnx(
-    content: bytes, reference: Scores, images: Sequence[ImageLike], description: Description, sizes: Sequence[int]
-) -> Agreement:
-    """Compare scores of a serialised model, run with ONNX Runtime on the CPU, with those of the original.
+@attrs.frozen(eq=False)
+class BothScores:
+    """Scores of the same images, each float32 of shape (N, classes).
+
+    Attributes:
+        original: In PyTorch fp32.
+        exported: Of the exported model.
+    """
+
+    original: npt.NDArray[np.float32]
+    exported: npt.NDArray[np.float32]
+
+
+def both_scores(
+    content: bytes, original: Scores, images: Sequence[ImageLike], description: Description, sizes: Sequence[int]
+) -> BothScores:
+    """Scores of a serialised model, run with ONNX Runtime on the CPU, and of the original.
 
     Args:
         content: The model.
-        reference: Scores of preprocessed images in PyTorch fp32.
-        images: At least one; taken over again to fill the last batch.
-        description: Says how images become input, and which limits hold.
+        original: Scores of preprocessed images in PyTorch fp32.
+        images: At least one; N are those and, to fill the last batch, the first ones again.
+        description: Says how images become input.
         sizes: Numbers of images run at once, over and over.
 
     Raises:
-        VerificationError: The scores are beyond the limits of the precision, or have another shape.
+        VerificationError: The exported model's scores have another shape.
     """
-    task, limits = description.task, LIMITS[description.precision]
+    spec, classes = description.task.preprocessing, len(description.task.classes)
     run = onnx_scores(content)
     expected, found = [], []
     for batch in in_batches(images, sizes):
-        pixels = [load_image(image, task.preprocessing.num_channels, task.preprocessing.decoding) for image in batch]
-        prepared = np.stack([preprocess(image, task.preprocessing) for image in pixels])
-        expected.append(reference(prepared))
+        pixels = [load_image(image, spec.num_channels, spec.decoding) for image in batch]
+        prepared = np.stack([preprocess(image, spec) for image in pixels])
+        expected.append(original(prepared))
         if description.includes_preprocessing:
             # Sizes differ, so each image is a batch of its own, as large as the batch would have been.
             found.append(np.concatenate([run(np.stack([image] * len(batch)))[-1:] for image in pixels]))
         else:
             found.append(run(prepared))
-        if found[-1].shape != (len(batch), len(task.classes)):
-            raise VerificationError(f"expected scores of {(len(batch), len(task.classes))}, got {found[-1].shape}")
-    agreement = compare(np.concatenate(found), np.concatenate(expected), task.task, limits.difference)
+        if found[-1].shape != (len(batch), classes):
+            raise VerificationError(f"expected scores of {(len(batch), classes)}, got {found[-1].shape}")
+    return BothScores(np.concatenate(expected), np.concatenate(found))
+
+
+def verified(scores: BothScores, description: Description) -> Agreement:
+    """Refuse scores that differ by more than is allowed for the precision.
+
+    Raises:
+        VerificationError: They do.
+    """
+    limits = LIMITS[description.precision]
+    agreement = compare(scores.exported, scores.original, description.task.task, limits.difference)
     if not limits.allow(agreement):
         raise VerificationError(
             f"the exported model answers differently: {agreement}; allowed are {limits.difference:.0e} and "
@@ -65,6 +89,13 @@ def onnx_scores(content: bytes) -> Scores:
 
     session = open_session(content, device="cpu")
     return lambda batch: session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]  # type: ignore[no-any-return]
+
+
+def prepared_batches(
+    images: Sequence[ImageLike], spec: Preprocessing, sizes: Sequence[int]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Preprocessed images in batches of `sizes`, one batch in memory at a time."""
+    return (load_inputs(batch, spec) for batch in in_batches(images, sizes))
 
 
 def in_batches(images: Sequence[ImageLike], sizes: Sequence[int]) -> Iterator[list[ImageLike]]:

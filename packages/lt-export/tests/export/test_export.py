@@ -6,34 +6,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from networks import convolutional, task_spec
 from torch import nn
 
 import lt_export
-from lt_data import Classes, Preprocessing, TaskSpec
+from lt_data import TaskSpec
 from lt_export import ExportError, VerificationError, export_onnx
-
-
-def task_spec(task: str = "multiclass", channels: int = 3) -> TaskSpec:
-    return TaskSpec(
-        task=task,
-        classes=Classes((10, 20, 30), ("red", "grün", "blue")),
-        preprocessing=Preprocessing(
-            image_size=(16, 24), num_channels=channels, mean=(0.4,) * channels, std=(0.2,) * channels
-        ),
-    )
-
-
-def network(channels: int = 3) -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, stride=2, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 3),
-    )
 
 
 @pytest.mark.parametrize("name", ["OnnxExport", "Agreement", "VerificationError", "export_onnx"])
@@ -44,7 +22,7 @@ def test_every_name_of_the_export_has_a_docstring_of_its_own(name):
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 @pytest.mark.parametrize("simplify", [True, False])
 def test_the_file_answers_as_pytorch_does_for_any_batch(tmp_path, task, simplify):
-    model = network()
+    model = convolutional()
     report = export_onnx(model, task_spec(task), tmp_path / "m.onnx", simplify=simplify)
     assert report.verification is not None
     assert report.verification.agreement == 1.0
@@ -60,7 +38,7 @@ def test_the_file_answers_as_pytorch_does_for_any_batch(tmp_path, task, simplify
 
 
 def test_the_model_in_memory_stays_exactly_as_it_was(tmp_path):
-    model = network().train()
+    model = convolutional().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     export_onnx(model, task_spec(), tmp_path / "m.onnx")
     assert model.training
@@ -68,7 +46,7 @@ def test_the_model_in_memory_stays_exactly_as_it_was(tmp_path):
 
 
 def test_one_file_is_written_with_the_contract_inside(tmp_path):
-    export_onnx(network(), task_spec(), tmp_path / "m.onnx")
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
     proto = onnx.load(tmp_path / "m.onnx")
     onnx.checker.check_model(proto)
@@ -84,7 +62,7 @@ def test_one_file_is_written_with_the_contract_inside(tmp_path):
 
 @pytest.mark.parametrize("simplify", [True, False])
 def test_the_file_tells_nothing_of_the_machine_it_was_made_on(tmp_path, simplify):
-    export_onnx(network(), task_spec(), tmp_path / "m.onnx", simplify=simplify)
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", simplify=simplify)
     content = (tmp_path / "m.onnx").read_bytes()
     assert b"site-packages" not in content
     assert __file__.encode() not in content
@@ -92,17 +70,19 @@ def test_the_file_tells_nothing_of_the_machine_it_was_made_on(tmp_path, simplify
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_any_number_of_channels_is_exported(tmp_path, channels):
-    assert export_onnx(network(channels), task_spec(channels=channels), tmp_path / "m.onnx").verification is not None
+    assert (
+        export_onnx(convolutional(channels), task_spec(channels=channels), tmp_path / "m.onnx").verification is not None
+    )
 
 
 def test_a_fixed_batch_is_fixed(tmp_path):
-    export_onnx(network(), task_spec(), tmp_path / "m.onnx", dynamic_batch_size=False, batch_size=3)
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", dynamic_batch_size=False, batch_size=3)
     shape = onnx.load(tmp_path / "m.onnx").graph.input[0].type.tensor_type.shape
     assert [dim.dim_value for dim in shape.dim] == [3, 3, 16, 24]
 
 
 def test_the_operator_set_can_be_chosen(tmp_path):
-    export_onnx(network(), task_spec(), tmp_path / "m.onnx", opset_version=18)
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", opset_version=18)
     assert [opset.version for opset in onnx.load(tmp_path / "m.onnx").opset_import if opset.domain == ""] == [18]
 
 
@@ -111,7 +91,7 @@ class Fickle(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = network()
+        self.inner = convolutional()
         self.calls = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -132,7 +112,7 @@ class Untraceable(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = network()
+        self.inner = convolutional()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.inner(images) * float(images.sum().item() > 0 and len(str(images.mean().item())))
@@ -150,11 +130,11 @@ def test_a_model_that_cannot_be_exported_is_a_clear_error(tmp_path):
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, message):
     with pytest.raises(ExportError, match=message):
-        export_onnx(network(), task_spec(), tmp_path / "m.onnx", **arguments)
+        export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", **arguments)
 
 
 def test_a_missing_folder_is_refused_before_any_work(tmp_path):
     with pytest.raises(ExportError, match="no such folder"):
-        export_onnx(network(), task_spec(), tmp_path / "no" / "m.onnx")
+        export_onnx(convolutional(), task_spec(), tmp_path / "no" / "m.onnx")
     with pytest.raises(ExportError, match="is a folder"):
-        export_onnx(network(), task_spec(), tmp_path)
+        export_onnx(convolutional(), task_spec(), tmp_path)
