@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,10 +51,11 @@ class ImageClassification(nn.Module):
         task: Task, classes and preprocessing.
     """
 
-    def __init__(self, classifier: Classifier, task: TaskSpec) -> None:
+    def __init__(self, classifier: Classifier, task: TaskSpec, source: SourceFile | None = None) -> None:
         super().__init__()
         self.classifier = classifier
         self.task = task
+        self._source = source
         self.eval()
 
     def __repr__(self) -> str:
@@ -119,7 +121,7 @@ class ImageClassification(nn.Module):
         self,
         out: str | os.PathLike[str],
         *,
-        precision: Literal["auto", "fp32"] = "auto",
+        precision: Literal["auto", "fp32", "fp16", "int8"] = "auto",
         batch_size: int = 1,
         dynamic_batch_size: bool = True,
         height: int | None = None,
@@ -127,40 +129,46 @@ class ImageClassification(nn.Module):
         opset_version: int | None = None,
         simplify: bool = True,
         verify: bool = True,
+        include_preprocessing: bool = False,
+        images: Sequence[ImageLike] | str | os.PathLike[str] | None = None,
+        labels: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        max_accuracy_drop: float = 1.0,
         format_args: Mapping[str, Any] | None = None,
     ) -> OnnxExport:
         """Write one ONNX file that `lt_export.load` runs without PyTorch; this model stays as it is.
 
         Args:
             out: The file to write, whole or not at all.
-            precision: Of the weights; auto is fp32.
+            precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32. int8 needs
+                `images`.
             batch_size: N of a fixed batch.
             dynamic_batch_size: Whether any N ≥ 1 is accepted.
             height: Of the input in pixels; None takes the model's own. The file's preprocessing follows it.
             width: Likewise.
-            opset_version: ONNX operator set; None leaves the choice to PyTorch's exporter.
+            opset_version: ONNX operator set, at least 18; None leaves the choice to PyTorch's exporter.
             simplify: Whether onnxslim shortens the graph.
             verify: Whether ONNX Runtime must give the same scores as this model.
+            include_preprocessing: Whether the file takes decoded images of any size, uint8 (N, H, W, C), and resizes
+                and normalises them itself.
+            images: Real images to verify and quantise with: a list of them, or a folder such as that of validation.
+            labels: Class IDs of `images`, for the accuracy of int8; a folder with class folders has its own.
+            max_accuracy_drop: Points of accuracy that int8 may lose on `images`.
             format_args: Further arguments of `torch.onnx.export`.
 
         Returns:
             Path, size, and how the file compares with this model.
 
         Raises:
-            ExportError: The model cannot be exported.
-            VerificationError: The exported model answers differently; no file is written.
+            ExportError: An argument is wrong, or the model cannot be exported.
+            VerificationError: The exported model answers differently, or int8 costs too much; no file is written.
+            DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
             MissingPackageError: A package is not installed; says which extra brings it.
         """
-        from lt_export import ExportError, export_onnx
+        from lt_export import export_onnx
 
-        own = self.task.preprocessing
-        size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
-        if min(size) < 1:
-            raise ExportError(f"height and width must be at least 1, got {size}")
-        task = attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
         return export_onnx(
             self.classifier,
-            task,
+            self._task_at(height, width),
             Path(out),
             precision=precision,
             batch_size=batch_size,
@@ -168,8 +176,50 @@ class ImageClassification(nn.Module):
             opset_version=opset_version,
             simplify=simplify,
             verify=verify,
+            include_preprocessing=include_preprocessing,
+            images=images,
+            labels=labels,
+            max_accuracy_drop=max_accuracy_drop,
+            checkpoint_sha256=self._source.sha256() if self._source else "",
             format_args=format_args,
         )
+
+    def _task_at(self, height: int | None, width: int | None) -> TaskSpec:
+        from lt_export import ExportError
+
+        own = self.task.preprocessing
+        size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
+        if min(size) < 1:
+            raise ExportError(f"height and width must be at least 1, got {size}")
+        return attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
+
+
+@attrs.frozen
+class SourceFile:
+    """The file that a model was loaded from, as it was then."""
+
+    path: Path
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> SourceFile:
+        """`path` as it is now."""
+        status = path.stat()
+        return cls(path, status.st_size, status.st_mtime_ns)
+
+    def sha256(self) -> str:
+        """Its SHA-256 in hexadecimal digits; empty if the file is gone or has been written again."""
+        digest = hashlib.sha256()
+        try:
+            if self.of(self.path) != self:
+                return ""
+            with open(self.path, "rb") as stream:
+                while block := stream.read(2**20):
+                    digest.update(block)
+        except OSError:
+            return ""
+        return digest.hexdigest()
 
 
 def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:
@@ -183,7 +233,7 @@ def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "au
         ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
     """
     exported = load_exported(Path(path))
-    model = ImageClassification(exported.build(), exported.task)
+    model = ImageClassification(exported.build(), exported.task, SourceFile.of(Path(path)))
     return model.to(_device(device)).eval()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +71,20 @@ def _images(samples: SampleIndex) -> list[ImageLike]:
 
 def _truth(labels: Labels, task: TaskSpec) -> npt.NDArray[Any]:
     places = {label: place for place, label in enumerate(task.classes.ids)}
-    try:
-        if task.task == "multiclass":
-            return np.array([places[label] for label in labels], dtype=np.int64)  # type: ignore[index]
-        truth = np.zeros((len(labels), len(places)), dtype=bool)
-        for row, of_image in enumerate(labels):
-            truth[row, [places[label] for label in of_image]] = True  # type: ignore[union-attr]
-        return truth
-    except (KeyError, TypeError) as error:
-        kind = "a class ID" if task.task == "multiclass" else "a list of class IDs"
-        known = ", ".join(map(str, task.classes.ids[:10]))
-        raise ExportError(f"each entry of `labels` must be {kind}, of {known}, got {error}") from error
+    if task.task == "multiclass":
+        return np.array([_place(label, places) for label in labels], dtype=np.int64)
+    truth = np.zeros((len(labels), len(places)), dtype=bool)
+    for row, of_image in enumerate(labels):
+        if not isinstance(of_image, Collection):
+            raise ExportError(
+                f"each entry of `labels` must be a list of class IDs for a multilabel model, got {of_image}"
+            )
+        truth[row, [_place(label, places) for label in of_image]] = True
+    return truth
+
+
+def _place(label: object, places: Mapping[int, int]) -> int:
+    if not isinstance(label, (int, np.integer)) or int(label) not in places:
+        known = ", ".join(map(str, list(places)[:10]))
+        raise ExportError(f"`labels` must be class IDs, of {known}, got {label!r}")
+    return places[int(label)]

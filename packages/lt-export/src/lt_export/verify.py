@@ -88,7 +88,7 @@ def onnx_scores(content: bytes) -> Scores:
     from lt_export.runtime.onnx_runner import open_session
 
     session = open_session(content, device="cpu")
-    return lambda batch: session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]  # type: ignore[no-any-return]
+    return lambda batch: session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]
 
 
 def prepared_batches(

@@ -138,3 +138,17 @@ def test_a_damaged_task_spec_is_refused(make_onnx):
 def test_a_graph_that_does_not_fit_its_task_spec_is_refused(make_onnx, wrong):
     with pytest.raises(EdgeModelError, match="expected one"):
         lt_export.load(make_onnx(**wrong))
+
+
+def test_a_folder_is_classified_as_its_images_are(make_onnx, tmp_path):
+    classifier = lt_export.load(make_onnx(batch=2))
+    colors = {"red.png": (250, 0, 0), "below/green.png": (0, 250, 0), "blue.png": (0, 0, 250)}
+    for name, color in colors.items():
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(flat(*color)).save(tmp_path / "images" / name)
+    result = classifier.predict_folder(tmp_path / "images", topk=2)
+    for one in result.predictions:
+        alone = classifier.predict(tmp_path / "images" / one.path, topk=2)
+        assert one.labels == tuple(alone["labels"].tolist())
+        np.testing.assert_allclose(one.scores, alone["scores"], atol=1e-6)
+    assert len(result.predictions) == 3

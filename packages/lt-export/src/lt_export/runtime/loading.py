@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,19 +55,18 @@ def _check_signature(session: onnxruntime.InferenceSession, description: Descrip
     inputs = {value.name: (value.type, value.shape) for value in session.get_inputs()}
     outputs = {value.name: (value.type, value.shape) for value in session.get_outputs()}
     spec, classes = description.task.preprocessing, len(description.task.classes)
+    kind, shape = "tensor(float)", [None, spec.num_channels, *spec.image_size]
     if description.includes_preprocessing:
-        kind, shape = "tensor(uint8)", (None, None, None, spec.num_channels)
-    else:
-        kind, shape = "tensor(float)", (None, spec.num_channels, *spec.image_size)
+        kind, shape = "tensor(uint8)", [None, None, None, spec.num_channels]
     if list(inputs) != [INPUT_NAME] or not _fits(inputs[INPUT_NAME], kind, shape):
         raise EdgeModelError(f"{file}: expected one input `{INPUT_NAME}`, {kind} of {shape}, it has {inputs}")
-    if list(outputs) != [OUTPUT_NAME] or not _fits(outputs[OUTPUT_NAME], "tensor(float)", (None, classes)):
+    if list(outputs) != [OUTPUT_NAME] or not _fits(outputs[OUTPUT_NAME], "tensor(float)", [None, classes]):
         raise EdgeModelError(
-            f"{file}: expected one output `{OUTPUT_NAME}`, tensor(float) of {(None, classes)}, it has {outputs}"
+            f"{file}: expected one output `{OUTPUT_NAME}`, tensor(float) of {[None, classes]}, it has {outputs}"
         )
 
 
-def _fits(found: tuple[str, list[int | str | None]], kind: str, shape: tuple[int | None, ...]) -> bool:
+def _fits(found: tuple[str, list[int | str | None]], kind: str, shape: Sequence[int | None]) -> bool:
     sizes = found[1]
     alike = all(wanted is None or size == wanted for size, wanted in zip(sizes, shape, strict=False))
     return found[0] == kind and len(sizes) == len(shape) and alike

@@ -136,7 +136,8 @@ def _check_value(value: memoryview) -> None:
     for kind in _messages(value, 2):
         for tensor in _messages(kind, 1):
             for shape in _messages(tensor, 2):
-                sizes = [_signed(size) for dim in _messages(shape, 1) for number, size in _fields(dim) if number == 1]
+                dims = [_only(dim, 1) for dim in _messages(shape, 1)]
+                sizes = [_signed(size) for size in dims if isinstance(size, int)]
                 _check_size(sizes, "a value")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from lt_data import usable_processors
 from lt_export.errors import EdgeModelError, MissingPackageError
-from lt_export.metadata import OUTPUT_NAME
+from lt_export.metadata import INPUT_NAME, OUTPUT_NAME
 from lt_export.runtime.runner import BatchLimits
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ PROVIDERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
 }
 """By device, in the order of preference: ONNX Runtime's name and our options."""
+
+
+MAX_MEMORY_BYTES = 8 * 2**30
+"""What all models of a process may take on the CPU for what is between their nodes: a file cannot fill the machine."""
 
 
 @attrs.frozen(eq=False)
@@ -61,8 +66,11 @@ class OnnxRunner:
 
     def run(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Scores of one batch."""
-        (value,) = self.session.get_inputs()
-        scores: npt.NDArray[np.float32] = self.session.run([OUTPUT_NAME], {value.name: images})[0]
+        try:
+            scores: npt.NDArray[np.float32] = self.session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+        # ONNX Runtime's exceptions share no base class but this.
+        except Exception as error:
+            raise EdgeModelError(f"ONNX Runtime cannot run the model on a batch of {images.shape}: {error}") from error
         return scores
 
 
@@ -85,12 +93,14 @@ def open_session(
         import onnxruntime
     except ImportError as error:
         raise MissingPackageError("onnxruntime", "onnxruntime", "running an ONNX file") from error
+    _limit_memory()
     wanted = _providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = num_threads or usable_processors()
     # Idle threads must not keep cores busy between predictions.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=wanted)
     # ONNX Runtime's exceptions share no base class but this.
@@ -98,6 +108,17 @@ def open_session(
         raise EdgeModelError(f"ONNX Runtime cannot read the model: {error}") from error
     _check_providers(session, wanted, device)
     return session
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Give ONNX Runtime, once in a process, an allocator with a limit; sessions of others do not use it."""
+    import onnxruntime
+
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY_BYTES}))
 
 
 def _providers(device: Device, available: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
