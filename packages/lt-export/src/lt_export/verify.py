@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from lt_data import ImageLike, Preprocessing, load_image, load_inputs, preprocess
 from lt_export.agreement import LIMITS, Agreement, compare
-from lt_export.errors import VerificationError
-from lt_export.metadata import INPUT_NAME, OUTPUT_NAME
+from lt_export.errors import EdgeModelError, VerificationError
 from lt_export.runtime.description import Description
 
 DYNAMIC_SIZES = (1, 2, 5)
@@ -84,11 +83,25 @@ def verified(scores: BothScores, description: Description) -> Agreement:
 
 
 def onnx_scores(content: bytes) -> Scores:
-    """A serialised model as a function, run with ONNX Runtime on the CPU."""
-    from lt_export.runtime.onnx_runner import open_session
+    """A serialised model as a function, run with ONNX Runtime on the CPU.
 
-    session = open_session(content, device="cpu")
-    return lambda batch: session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]
+    Raises:
+        VerificationError: ONNX Runtime cannot load it, or later run it.
+    """
+    from lt_export.runtime.onnx_runner import OnnxRunner, open_session
+
+    try:
+        runner = OnnxRunner(open_session(content, device="cpu"))
+    except EdgeModelError as error:
+        raise VerificationError(f"the exported model does not load: {error}") from error
+
+    def scores(batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        try:
+            return runner.run(batch)
+        except EdgeModelError as error:
+            raise VerificationError(f"the exported model does not run: {error}") from error
+
+    return scores
 
 
 def prepared_batches(

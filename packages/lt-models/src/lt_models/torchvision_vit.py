@@ -32,7 +32,7 @@ def tokens(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """
     assert isinstance(module, VisionTransformer)
     patches = module.conv_proj(images).flatten(2).transpose(1, 2)
-    sequence = torch.cat([module.class_token.expand(len(images), -1, -1), patches], dim=1)
+    sequence = torch.cat([module.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
     encoded: torch.Tensor = module.encoder(sequence)
     return encoded
 
