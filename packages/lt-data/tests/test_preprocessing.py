@@ -95,6 +95,18 @@ def test_the_resize_mode_reaches_validation(mode):
     assert resolve_transforms(config, MODEL).val.resize_mode == mode
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("shape", "size"), [((46, 11), (8, 55)), ((11, 46), (55, 8)), ((53, 43), (43, 56))])
+def test_rows_are_resized_before_columns_by_every_version_of_pillow(shape, size, interpolation):
+    image = np.random.default_rng(0).integers(0, 2, (*shape, 3), dtype=np.uint8) * 255
+    kind = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
+    rows = [np.asarray(Image.fromarray(row[np.newaxis]).resize((size[1], 1), kind))[0] for row in image]
+    columns = np.stack(rows).transpose(1, 0, 2)
+    expected = [np.asarray(Image.fromarray(c[:, np.newaxis]).resize((1, size[0]), kind))[:, 0] for c in columns]
+    spec = Preprocessing(image_size=size, resize_mode="squash", interpolation=interpolation)
+    np.testing.assert_array_equal(fit_size(image, spec), np.stack(expected, axis=1))
+
+
 def test_alpha_does_not_weigh_the_other_channels():
     image = np.zeros((8, 8, 4), np.uint8)
     image[:, :4, 0] = 255  # red where transparent

@@ -107,8 +107,10 @@ def _resize(
     pixels: npt.NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation
 ) -> npt.NDArray[np.uint8]:
     height, width = size
-    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), FILTERS[interpolation])
-    return np.asarray(resized)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    # Rounding to 8 bits in between makes the order matter, and Pillow from 13 on goes by the shape: rows first, always.
+    rows = image.resize((width, image.height), FILTERS[interpolation])
+    return np.asarray(rows.resize((width, height), FILTERS[interpolation]))
 
 
 def normalize(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[np.float32]:
