@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -111,6 +112,16 @@ def tests_lt_export(session: nox.Session) -> None:
     session.run("pytest", runtime, *session.posargs)
     install(session, "packages/lt-export[onnx]")
     session.run("pytest", export, *session.posargs)
+
+
+@nox.session(name="tests-web", tags=["test"])
+def tests_web(session: nox.Session) -> None:
+    """The page that classifies in the browser, in headless Chromium. Without one it is skipped, but never in CI."""
+    install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"], *GROUPS["web"])
+    if os.environ.get("CI") and not shutil.which("chromium"):
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", "--no-install-recommends", "chromium", external=True)
+    session.run("pytest", "packages/lt-export/tests/web", *session.posargs)
 
 
 @nox.session(name="tests-lightly-train", tags=["test"])

@@ -13,3 +13,5 @@ from .runtime.checks import SelfTest as SelfTest
 from .runtime.classifier import EdgeClassifier as EdgeClassifier
 from .runtime.description import Description as Description
 from .runtime.loading import load as load
+from .web.site import WebSite as WebSite
+from .web.site import write_site as write_site

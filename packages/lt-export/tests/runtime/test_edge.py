@@ -27,8 +27,10 @@ NAMES = [
     "SelfTest",
     "SelfTestError",
     "VerificationError",
+    "WebSite",
     "export_onnx",
     "load",
+    "write_site",
 ]
 
 
