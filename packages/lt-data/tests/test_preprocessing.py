@@ -95,6 +95,21 @@ def test_the_resize_mode_reaches_validation(mode):
     assert resolve_transforms(config, MODEL).val.resize_mode == mode
 
 
+def test_pixels_do_not_depend_on_the_version_of_pillow():
+    image = (np.arange(7 * 5).reshape(7, 5) * 97 % 256).astype(np.uint8)
+    image[::2] = 255
+    # From Pillow 12.3, which resizes rows first; Pillow 13.0 would take columns first here and give other values.
+    expected = [
+        [249, 214, 174, 208, 200, 148, 169, 192],
+        [219, 185, 144, 167, 198, 221, 188, 158],
+        [193, 217, 238, 186, 174, 209, 240, 255],
+    ]
+    spec = Preprocessing(
+        image_size=(3, 8), num_channels=1, resize_mode="squash", interpolation="bicubic", mean=(0.0,), std=(1.0,)
+    )
+    np.testing.assert_array_equal(fit_size(image[:, :, np.newaxis], spec)[:, :, 0], expected)
+
+
 def test_alpha_does_not_weigh_the_other_channels():
     image = np.zeros((8, 8, 4), np.uint8)
     image[:, :4, 0] = 255  # red where transparent

@@ -107,8 +107,11 @@ def _resize(
     pixels: npt.NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation
 ) -> npt.NDArray[np.uint8]:
     height, width = size
-    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), FILTERS[interpolation])
-    return np.asarray(resized)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    # Rows first, by a call of its own: what comes first in one call, which decides how the 8-bit result in between is
+    # rounded and clipped, depends on Pillow's version (13 differs from 12).
+    narrow = image.resize((width, image.height), FILTERS[interpolation])
+    return np.asarray(narrow.resize((width, height), FILTERS[interpolation]))
 
 
 def normalize(image: npt.NDArray[np.uint8], spec: Preprocessing) -> npt.NDArray[np.float32]:
