@@ -212,6 +212,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/saving.py")
     install(session, "packages/lt-train[mlflow]")
     session.run("python", "tools/bench/loggers.py")
+    install(session, "packages/lt-export[onnx]")
+    session.run("python", "-W", "ignore", "tools/bench/edge_runtime.py")
     install(session, *PACKAGE_FOLDERS, *GROUPS["real-weights"])
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
