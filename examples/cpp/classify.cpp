@@ -7,6 +7,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
@@ -31,7 +32,7 @@ constexpr const char* raw_pixels = "uint8 (N, H, W, C), any size";
 struct Arguments {
   std::string model;
   std::vector<std::string> images;
-  int topk = 1;
+  double topk = 1;  // checked when the number of classes is known
   float threshold = 0.5f;
 };
 
@@ -42,21 +43,33 @@ struct Model {
   std::int64_t batch = 1;     // images at once; 1 where any number may be given
 };
 
+double number(const std::string& option, const std::string& text) {
+  std::size_t end = 0;
+  double value = 0.0;
+  try {
+    value = std::stod(text, &end);
+  } catch (const std::logic_error&) {
+  }
+  if (end == 0 || end != text.size()) throw std::runtime_error(option + " needs a number, got \"" + text + "\"");
+  return value;
+}
+
 Arguments parse_arguments(int count, char** values) {
   Arguments arguments;
   std::vector<std::string> words(values + 1, values + count);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const bool is_option = words[i] == "--topk" || words[i] == "--threshold";
-    if (is_option && i + 1 == words.size()) throw std::runtime_error(words[i] + " needs a value");
+  words.emplace_back();  // what an option without a value gets
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     if (words[i] == "--topk")
-      arguments.topk = std::stoi(words[++i]);
+      arguments.topk = number(words[i], words[i + 1]), ++i;
     else if (words[i] == "--threshold")
-      arguments.threshold = std::stof(words[++i]);
+      arguments.threshold = static_cast<float>(number(words[i], words[i + 1])), ++i;
     else
       (arguments.model.empty() ? arguments.model : arguments.images.emplace_back()) = words[i];
   }
   if (arguments.images.empty())
     throw std::runtime_error("usage: classify model.onnx image.ppm [image.ppm ...] [--topk 1] [--threshold 0.5]");
+  if (!(arguments.threshold > 0.0f && arguments.threshold < 1.0f))
+    throw std::runtime_error("--threshold must be above 0 and below 1");
   return arguments;
 }
 
@@ -116,14 +129,16 @@ std::vector<std::size_t> select(const std::vector<float>& scores, bool multilabe
   std::iota(order.begin(), order.end(), std::size_t(0));
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return scores[a] > scores[b]; });
   const auto above = [&](auto i) { return scores[i] > arguments.threshold; };
-  order.erase(multilabel ? std::find_if_not(order.begin(), order.end(), above) : order.begin() + arguments.topk,
+  order.erase(multilabel ? std::find_if_not(order.begin(), order.end(), above)
+                         : order.begin() + static_cast<int>(arguments.topk),
               order.end());
   return order;
 }
 
 nlohmann::ordered_json classify(Model& model, const std::string& path, const Arguments& arguments) {
   const std::vector<float> scores = scores_of(model, path);
-  nlohmann::ordered_json line = {{"image", path}, {"labels", {}}, {"names", {}}, {"scores", {}}};
+  nlohmann::ordered_json line;
+  line["image"] = path;
   for (const char* key : {"labels", "names", "scores"}) line[key] = nlohmann::ordered_json::array();
   for (const std::size_t i : select(scores, model.task.multilabel, arguments)) {
     line["labels"].push_back(model.task.ids[i]);
@@ -144,8 +159,9 @@ int main(int count, char** values) {
     subject = arguments.model + ": ";
     const Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "classify");
     Model model = load_model(env, arguments.model);
-    if (arguments.topk < 1 || arguments.topk > static_cast<int>(model.task.ids.size()))
-      throw std::runtime_error("--topk must be from 1 to " + std::to_string(model.task.ids.size()) +
+    if (!(arguments.topk >= 1 && arguments.topk <= model.task.ids.size()) ||
+        arguments.topk != std::floor(arguments.topk))
+      throw std::runtime_error("--topk must be an integer from 1 to " + std::to_string(model.task.ids.size()) +
                                ", the number of classes");
     for (const std::string& image : arguments.images) {
       subject = image + ": ";

@@ -222,8 +222,18 @@ def test_a_file_that_is_no_readable_image_is_refused_by_name(program, model, tmp
         assert any(f"{path}: {message}" in done.stderr for message in expected), done.stderr
 
 
-@pytest.mark.parametrize("topk", ["0", "4"])
-def test_more_classes_than_there_are_cannot_be_asked_for(program, model, images, topk):
-    done = run(program, model, images[0], "--topk", topk)
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--topk", "0", "--topk must be an integer from 1 to 3"),
+        ("--topk", "4", "--topk must be an integer from 1 to 3"),
+        ("--topk", "1.5", "--topk must be an integer from 1 to 3"),
+        ("--topk", "3x", '--topk needs a number, got "3x"'),
+        ("--threshold", "1", "--threshold must be above 0 and below 1"),
+        ("--threshold", "", '--threshold needs a number, got ""'),
+    ],
+)
+def test_arguments_out_of_range_are_refused(program, model, images, option, value, message):
+    done = run(program, model, images[0], option, value)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "--topk must be from 1 to 3" in done.stderr
+    assert message in done.stderr
