@@ -124,6 +124,20 @@ def tests_web(session: nox.Session) -> None:
     session.run("pytest", "packages/lt-export/tests/web", *session.posargs)
 
 
+@nox.session(tags=["test"])
+def cpp(session: nox.Session) -> None:
+    """The C++ example, compiled: the scores of Python; in CI none of it may be skipped."""
+    if sys.version_info < (3, 11):
+        session.skip("ONNX Runtime for this Python is older than the C++ headers")
+    if not os.environ.get("CI") and not shutil.which("npm"):
+        session.skip("there is no npm, which fetches ONNX Runtime's C++ headers")
+    install(session, "packages/lt-data", "packages/lt-export[onnx]", *GROUPS["tests"], *GROUPS["cpp"])
+    root = Path(session.create_tmp()).absolute() / "onnxruntime"
+    session.run("python", "tools/onnxruntime_cpp.py", str(root))
+    environment = {"ONNXRUNTIME_ROOT": str(root), **({"LT_EXPORT_CPP": "needed"} if os.environ.get("CI") else {})}
+    session.run("pytest", "packages/lt-export/tests/cpp", *session.posargs, env=environment)
+
+
 @nox.session(name="tests-lightly-train", tags=["test"])
 def tests_lightly_train(session: nox.Session) -> None:
     """The facade with everything that its extras bring."""
@@ -208,6 +222,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/saving.py")
     install(session, "packages/lt-train[mlflow]")
     session.run("python", "tools/bench/loggers.py")
+    install(session, "packages/lt-export[onnx]")
+    session.run("python", "-W", "ignore", "tools/bench/edge_runtime.py")
     install(session, *PACKAGE_FOLDERS, *GROUPS["real-weights"])
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -17,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
 from lt_data.images.decoding import Decoding, Frame
-from lt_data.images.dicom import read_dicom
 from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks_like_dicom, looks_like_tiff
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
 from lt_data.images.tiff import read_bands
@@ -64,7 +61,7 @@ def load_image(
     if isinstance(name, str) and name.startswith(("http://", "https://")):
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
     if isinstance(name, str) and name.startswith("file://"):
-        name = urllib.request.url2pathname(urllib.parse.urlparse(name).path)
+        name = _path_of_url(name)
     return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None)
 
 
@@ -113,6 +110,9 @@ def _require_single(path: Path | str, frame: int | None) -> None:
 def _from_dicom(
     stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
 ) -> npt.NDArray[np.uint8]:
+    # Imported where they are used, here and below: a device that shows one JPEG file waits for neither.
+    from lt_data.images.dicom import read_dicom
+
     pixels = read_dicom(stream, path, decoding, frame)
     return _from_pillow(Image.fromarray(pixels), num_channels, str(path), path, None)
 
@@ -145,7 +145,16 @@ def _from_array(array: npt.NDArray[np.uint8], num_channels: int) -> npt.NDArray[
     raise ImageDecodeError(f"an array with {array.shape[2]} channels cannot be had with {num_channels}")
 
 
+def _path_of_url(url: str) -> str:
+    from urllib.request import url2pathname
+
+    return url2pathname(urllib.parse.urlparse(url).path)
+
+
 def _download(url: str) -> bytes:
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=URL_TIMEOUT_SECONDS) as response:
             content: bytes = response.read(MAX_DOWNLOAD_BYTES + 1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lt_data import (
-    FolderPrediction,
     ImageDecodeError,
     ImageLike,
     Prediction,
@@ -18,13 +17,15 @@ from lt_data import (
     check_selection,
     listed,
     load_image,
-    predict_folder,
     preprocess,
     select_labels,
 )
 from lt_export.runtime.checks import Benchmark, SelfTest, benchmark, selftest
 from lt_export.runtime.description import Description
 from lt_export.runtime.runner import Runner
+
+if TYPE_CHECKING:
+    from lt_data import FolderPrediction
 
 
 class EdgeClassifier:
@@ -110,6 +111,9 @@ class EdgeClassifier:
             DatasetError: `folder` is not a folder or has no image.
             PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set.
         """
+        # Brings the scanning of folders, for which those who classify single images need not wait.
+        from lt_data import predict_folder
+
         return predict_folder(
             folder,
             out,
