@@ -203,7 +203,10 @@ def _text(value: Any, _: Any) -> str:
 def _path(value: Any, _: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise ValueError(f"expected a path, got {_shown(value)}")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{_shown(value)} begins with the home folder of a user who is not there") from error
 
 
 def _literal(value: Any, kind: Any) -> Any:

@@ -137,5 +137,8 @@ def _remote(args: LoggerArgs, folder: RunFolder, resume_step: int) -> Iterator[M
         from lt_train.loggers.wandb import WandbService
 
         yield RemoteLogger(
-            "W&B", WandbService(args.wandb, folder.root, tracking, resumed=resumed), log_model=args.wandb.log_model
+            "W&B",
+            WandbService(args.wandb, folder.root, tracking, resumed=resumed),
+            log_model=args.wandb.log_model,
+            offline=args.wandb.offline,
         )

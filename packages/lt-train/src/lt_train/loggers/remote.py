@@ -37,7 +37,8 @@ END_SECONDS = 5.0
 """The end of a run waits so long for what is not sent yet."""
 
 UPLOAD_SECONDS = 120.0
-"""The end of a run waits so much longer where a service that has always answered is asked to keep the model."""
+"""The end of a run waits so much longer where a service that has always answered is asked to keep the model, or where
+one only writes files on this machine."""
 
 
 @attrs.frozen
@@ -58,8 +59,8 @@ class Item:
 class RemoteLogger(MetricLogger):
     """Hands everything to a thread of its own, through a queue of limited length; what it cannot take is counted."""
 
-    def __init__(self, name: str, service: Service, *, log_model: bool) -> None:
-        self._name, self._service, self._log_model = name, service, log_model
+    def __init__(self, name: str, service: Service, *, log_model: bool, offline: bool = False) -> None:
+        self._name, self._service, self._log_model, self._offline = name, service, log_model, offline
         self._queue: queue.Queue[Item] = queue.Queue(QUEUE_ITEMS)
         self._lock = threading.Lock()
         self._waiting, self._dropped = 0, 0
@@ -89,8 +90,10 @@ class RemoteLogger(MetricLogger):
         """Wait for the queue a little, and say what did not get through."""
         self._outcome = outcome
         self._closing.set()
-        uploads = self._log_model and self._answered and not self._warned and outcome == "finished"
-        self._thread.join(END_SECONDS + (UPLOAD_SECONDS if uploads else 0.0))
+        uploads = self._log_model and self._answered and not self._warned
+        # A service that only writes files here answers in the end, however busy the machine is.
+        patient = outcome == "finished" and (uploads or self._offline)
+        self._thread.join(END_SECONDS + (UPLOAD_SECONDS if patient else 0.0))
         self._abandoned.set()
         with self._lock:
             lost = self._dropped + self._waiting
