@@ -246,6 +246,17 @@ def test_what_is_missing_is_named(install_gpu, make_onnx, tmp_path, lack, messag
     assert caught.value.command.startswith("trtexec ")
 
 
+@pytest.mark.parametrize("kind", ["Builder", "Runtime"])
+def test_a_tensorrt_that_cannot_start_is_an_error_of_ours(gpu, make_onnx, tmp_path, monkeypatch, kind):
+    def nothing(log):
+        log.log(gpu.tensorrt.ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(gpu.tensorrt, kind, nothing)
+    with pytest.raises(EngineError, match=r"model\.onnx: TensorRT cannot start: CUDA initialization failure"):
+        build_engine(make_onnx(), tmp_path / "m.trt")
+
+
 def test_a_package_of_stubs_is_not_taken_for_tensorrt(monkeypatch, make_onnx, tmp_path):
     (tmp_path / "stubs" / "tensorrt").mkdir(parents=True)
     (tmp_path / "stubs" / "tensorrt" / "__init__.pyi").write_text("__version__: str")

@@ -92,8 +92,11 @@ def open_engine(content: bytes, task: TaskSpec, *, host_code_allowed: bool) -> T
     """
     import tensorrt as trt
 
-    log = shared_log()
-    runtime = trt.Runtime(log)
+    try:
+        runtime = trt.Runtime(shared_log())
+    # So pybind11 reports that there is none, where CUDA fails for instance.
+    except TypeError as error:
+        raise EdgeModelError(f"TensorRT cannot start: {messages().reason()}") from error
     runtime.engine_host_code_allowed = host_code_allowed
     engine = runtime.deserialize_cuda_engine(content)
     if engine is None:

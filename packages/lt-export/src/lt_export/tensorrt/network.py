@@ -49,7 +49,7 @@ def build_serialized(
     log = shared_log()
     messages().verbose = options.verbose
     try:
-        builder = trt.Builder(log)
+        builder = _builder(log)
         # TensorRT 11 knows no other networks, and ignores the flag.
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, log)
@@ -67,6 +67,16 @@ def build_serialized(
         return Built(bytes(engine), measured)
     finally:
         messages().verbose = False
+
+
+def _builder(log: trt.ILogger) -> trt.Builder:
+    import tensorrt as trt
+
+    try:
+        return trt.Builder(log)
+    # So pybind11 reports that there is none, where CUDA fails for instance.
+    except TypeError as error:
+        raise EngineError(f"TensorRT cannot start: {messages().reason()}") from error
 
 
 def _configure(config: trt.IBuilderConfig, options: BuildOptions, timing_cache: bytes) -> None:

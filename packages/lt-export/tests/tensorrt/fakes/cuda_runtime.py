@@ -34,6 +34,7 @@ class State:
         self.device = 0
         self.memory = {}
         self.streams = {}
+        self.devices_of_streams = {}
         self.free_bytes = 2**30
         self.driver = cudaError_t.cudaSuccess
 
@@ -82,6 +83,7 @@ def cudaStreamCreateWithFlags(flags):
     assert flags == cudaStreamNonBlocking
     handle = max(state.streams, default=1000) + 1
     state.streams[handle] = []
+    state.devices_of_streams[handle] = state.device
     return (cudaError_t.cudaSuccess, handle)
 
 
@@ -91,6 +93,7 @@ def cudaStreamDestroy(stream):
 
 
 def cudaMemcpyAsync(target, source, count, kind, stream):
+    assert state.devices_of_streams[stream] == state.device, "the stream is one of another GPU"
     device = target if kind == cudaMemcpyKind.cudaMemcpyHostToDevice else source
     block = state.memory[device]
 
