@@ -162,7 +162,7 @@ def _without_tensorrt(missing: str, source: EngineSource, out: Path, options: Bu
     return (
         f"no engine was built: {missing}\n"
         f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it, and "
-        f"so does (TensorRT 10 and 11):\n"
+        f"so does this (TensorRT 11 needs no --stronglyTyped):\n"
         f"  {command}\n"
         f"and then, so that `load` runs it:\n"
         f"  lt_export.describe_engine({described})"
