@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = ROOT / "constraints.txt"
 PACKAGES = ("lt-data", "lt-models", "lt-train", "lt-export", "lightly-train")
 PACKAGE_FOLDERS = tuple(f"packages/{package}" for package in PACKAGES)
+TENSORRT_STUBS = "tensorrt-stubs==10.13.0.35.1"
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
 
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -45,7 +46,11 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Mypy, strict, over all packages at once."""
     install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, *GROUPS["types"], *GROUPS["digits"], "nox")
-    session.run("mypy", *session.posargs)
+    # Its dependencies would be TensorRT itself, whose libraries are not on PyPI.
+    session.install("--no-deps", TENSORRT_STUBS)
+    stubs = Path(session.create_tmp()).absolute() / "stubs"
+    session.run("python", "tools/tensorrt_stubs.py", str(stubs))
+    session.run("mypy", *session.posargs, env={"MYPYPATH": str(stubs)})
 
 
 @nox.session(tags=["test"])
@@ -107,11 +112,13 @@ def tests_loggers(session: nox.Session) -> None:
 @nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
 def tests_lt_export(session: nox.Session) -> None:
     """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
-    runtime, export = "packages/lt-export/tests/runtime", "packages/lt-export/tests/export"
+    tests = "packages/lt-export/tests"
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"])
-    session.run("pytest", runtime, *session.posargs)
+    session.run("pytest", f"{tests}/runtime", *session.posargs)
+    install(session, "packages/lt-export[tensorrt]")
+    session.run("pytest", f"{tests}/tensorrt", *session.posargs)
     install(session, "packages/lt-export[onnx]")
-    session.run("pytest", export, *session.posargs)
+    session.run("pytest", f"{tests}/export", f"{tests}/tensorrt", *session.posargs)
 
 
 @nox.session(name="tests-web", tags=["test"])

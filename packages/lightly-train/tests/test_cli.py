@@ -21,6 +21,10 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
     best = json.loads(trained.stdout)["exported_best"]
     exported = command("export-onnx", best, tmp_path / "m.onnx")
     assert exported.returncode == 0, exported.stderr
+    # No machine that tests has TensorRT and a GPU.
+    built = command("export-tensorrt", best, tmp_path / "m.trt", "--max-batchsize", 4)
+    assert built.returncode == 2
+    assert "--maxShapes=images:4x3x32x32" in built.stderr
     image = data["val"] / "blue" / "1.png"
     for model in (best, tmp_path / "m.onnx"):
         predicted = command("predict", model, image, "--topk", 2)
@@ -37,6 +41,7 @@ def test_wrong_input_is_one_message_and_exit_status_2(tmp_path):
     for arguments, message in (
         (("predict", tmp_path / "nothing.pt", "a.png"), "nothing.pt"),
         (("predict", tmp_path / "nothing.onnx", "a.png"), "nothing.onnx"),
+        (("predict", tmp_path / "nothing.trt", "a.png"), "nothing.trt"),
         (train, "did you mean `train`?"),
         ((*train, "--transform-args", "{a: ["), "expected YAML"),
         ((*train, "--metric-args", "{f1: {averages: [macro]}}"), "metric_args.f1.averages"),
@@ -53,5 +58,5 @@ def test_wrong_input_is_one_message_and_exit_status_2(tmp_path):
 def test_help_names_every_command():
     shown = command("--help")
     assert shown.returncode == 0
-    for name in ("train", "predict", "export-onnx", "list-models"):
+    for name in ("train", "predict", "export-onnx", "export-tensorrt", "list-models"):
         assert name in shown.stdout

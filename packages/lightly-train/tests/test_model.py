@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import socket
+import sys
 
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ import torch
 from PIL import Image
 
 import lightly_train
-from lightly_train.errors import ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
+from lightly_train.errors import EngineError, ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
 
 NAMES = [
     "ImageClassification",
     "OnnxExport",
     "Prediction",
+    "TensorRTExport",
     "TrainResult",
     "errors",
     "list_models",
@@ -139,6 +142,24 @@ def test_export_may_change_the_input_size_and_the_file_says_so(model, tmp_path):
     report = model.export_onnx(tmp_path / "m.onnx", height=48, width=64)
     assert lt_export.load(report.path).task.preprocessing.image_size == (48, 64)
     assert model.task.preprocessing.image_size == (32, 32)
+
+
+def test_without_tensorrt_the_onnx_file_is_there_and_the_error_says_what_builds_an_engine_from_it(
+    model, tmp_path, monkeypatch
+):
+    import lt_export
+
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    out = tmp_path / "my model.trt"
+    with pytest.raises(EngineError, match="TensorRT is not installed") as caught:
+        model.export_tensorrt(out, onnx_args={"height": 48, "width": 64}, min_batchsize=1, max_batchsize=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["my model.onnx"]
+    assert lt_export.load(tmp_path / "my model.onnx").task.preprocessing.image_size == (48, 64)
+    command = shlex.split(caught.value.command)
+    assert command[:3] == ["trtexec", f"--onnx={tmp_path / 'my model.onnx'}", f"--saveEngine={out}"]
+    assert "--maxShapes=images:8x3x48x64" in command
+    with pytest.raises(ExportError, match="at least 1"):
+        model.export_tensorrt(out, onnx_args={"height": 0})
 
 
 def test_nothing_connects_to_a_network(run, tmp_path, monkeypatch):

@@ -25,6 +25,9 @@ app = App(name="lightly-train", help="Train, use and ship image classifiers.")
 EXIT_CTRL_C = 130
 """Exit status after Ctrl-C, as a shell has it; training has saved by then."""
 
+EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
+"""Of models that run without PyTorch."""
+
 EXIT_WRONG_INPUT = 2
 """Exit status when arguments, data or files are wrong; the message says what to do."""
 
@@ -94,7 +97,7 @@ def predict(model: Path, images: list[str], *, topk: int = 1, threshold: float =
     """Classify images and print one JSON object a line; unreadable ones are named, and the others still classified.
 
     Args:
-        model: Exported model (.pt) or ONNX file (.onnx).
+        model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
         images: Paths or URLs.
         topk: Number of classes of a multiclass model to print.
         threshold: A multilabel model prints every class whose score is greater.
@@ -133,6 +136,54 @@ def export_onnx(model: Path, out: Path, *, height: int | None = None, width: int
 
 
 @app.command
+def export_tensorrt(
+    model: Path,
+    out: Path,
+    *,
+    precision: Literal["auto", "fp32", "fp16"] = "auto",
+    min_batchsize: int = 1,
+    opt_batchsize: int = 1,
+    max_batchsize: int = 1,
+    workspace_gb: float | None = None,
+    timing_cache: Path | None = None,
+    version_compatible: bool = False,
+    hardware_compatible: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Write an exported model as a TensorRT engine for this machine's GPU, and as the ONNX file that it comes from.
+
+    Args:
+        model: Exported model (.pt).
+        out: Engine to write (.trt, .engine, .plan); the ONNX file and the engine's description lie beside it.
+        precision: Of the weights.
+        min_batchsize: Smallest number of images at once.
+        opt_batchsize: The number of images that the engine shall be fastest for.
+        max_batchsize: Largest number of images at once.
+        workspace_gb: Memory on the GPU that one operator may use, in GiB; all of it if not given.
+        timing_cache: File with measurements of earlier builds, read where it is, and written anew.
+        version_compatible: Let newer versions of TensorRT run the engine too.
+        hardware_compatible: Let other GPUs of the Ampere generation or newer run it too.
+        verbose: Show what TensorRT says.
+    """
+    from lightly_train.model import load_model
+
+    export = load_model(model, device="cpu").export_tensorrt(
+        out,
+        precision=precision,
+        min_batchsize=min_batchsize,
+        opt_batchsize=opt_batchsize,
+        max_batchsize=max_batchsize,
+        workspace_gb=workspace_gb,
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        verbose=verbose,
+    )
+    engine = export.engine
+    _print_json({"path": str(engine.path), "bytes": engine.size, "verification": str(engine.verification)})
+
+
+@app.command
 def list_models(pattern: str = "*") -> None:
     """Print the names of models, one a line.
 
@@ -149,7 +200,7 @@ def list_models(pattern: str = "*") -> None:
 
 
 def _load(model: Path) -> ImageClassification | EdgeClassifier:
-    if model.suffix == ".onnx":
+    if model.suffix.lower() in EDGE_ENDINGS:
         import lt_export
 
         return lt_export.load(model)

@@ -22,6 +22,7 @@ LtTrainError              lt-train: runs and model files
 LtExportError             lt-export: ONNX files
 ├── EdgeModelError        a file is no exported model
 ├── ExportError           the model could not be exported
+│   ├── EngineError       TensorRT could not build an engine; the ONNX file may be there
 │   └── VerificationError it answers differently once exported
 └── MissingPackageError   an extra is not installed
 """
@@ -36,7 +37,7 @@ from lt_data import (
     PredictionArgumentError,
     TaskSpecError,
 )
-from lt_export import EdgeModelError, ExportError, LtExportError, MissingPackageError, VerificationError
+from lt_export import EdgeModelError, EngineError, ExportError, LtExportError, MissingPackageError, VerificationError
 from lt_models import LtModelsError, ModelConfigError, UnknownModelError, WeightsError
 from lt_train import (
     DeviceMemoryError,
@@ -55,6 +56,7 @@ __all__ = [
     "DatasetError",
     "DeviceMemoryError",
     "EdgeModelError",
+    "EngineError",
     "ExportError",
     "ImageDecodeError",
     "LoaderWorkerError",

@@ -28,7 +28,7 @@ from lt_models import Classifier
 from lt_train import load_exported
 
 if TYPE_CHECKING:
-    from lt_export import OnnxExport
+    from lt_export import OnnxExport, TensorRTExport
 
 
 class Prediction(TypedDict):
@@ -180,11 +180,76 @@ class ImageClassification(nn.Module):
             images=images,
             labels=labels,
             max_accuracy_drop=max_accuracy_drop,
-            checkpoint_sha256=self._source.sha256() if self._source else "",
+            checkpoint_sha256=self._sha256(),
             format_args=format_args,
         )
 
+    def export_tensorrt(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        precision: Literal["auto", "fp32", "fp16"] = "auto",
+        onnx_args: Mapping[str, Any] | None = None,
+        min_batchsize: int = 1,
+        opt_batchsize: int = 1,
+        max_batchsize: int = 1,
+        workspace_gb: float | None = None,
+        timing_cache: str | os.PathLike[str] | None = None,
+        version_compatible: bool = False,
+        hardware_compatible: bool = False,
+        verbose: bool = False,
+    ) -> TensorRTExport:
+        """Write a TensorRT engine for this machine's GPU, that `lt_export.load` runs, and the ONNX file it comes from.
+
+        The ONNX file lies beside the engine, `model.onnx` for `model.trt`; it stays when no engine can be built.
+
+        Args:
+            out: The engine to write, `.trt`, `.engine` or `.plan`; its description lies beside it as `<out>.json`.
+            precision: Of the weights in the ONNX file, which the engine keeps to; auto is that of `export_onnx`.
+            onnx_args: Further arguments of `export_onnx`, such as `{"height": 256, "width": 256}`.
+            min_batchsize: Smallest number of images at once.
+            opt_batchsize: The number it shall be fastest for.
+            max_batchsize: Largest number of images at once.
+            workspace_gb: Memory on the GPU that one operator may use, in GiB; None for all of it.
+            timing_cache: A file with measurements of earlier builds, read where it is, and written anew.
+            version_compatible: Whether newer versions of TensorRT shall run the engine too.
+            hardware_compatible: Whether other GPUs of the Ampere generation or newer shall run it too.
+            verbose: Whether TensorRT's messages go to the error output.
+
+        Returns:
+            The ONNX file and the engine, and how they compare with this model.
+
+        Raises:
+            EngineError: TensorRT or a GPU is missing, TensorRT refuses the model, or an argument is out of range.
+                Where something is missing, the message says where the ONNX file lies and how trtexec builds from it.
+            ExportError: The model cannot be exported to ONNX.
+            VerificationError: The ONNX file or the engine answers differently.
+            MissingPackageError: A package is not installed; says which extra brings it.
+        """
+        from lt_export import export_tensorrt
+
+        further = dict(onnx_args or {})
+        return export_tensorrt(
+            self.classifier,
+            self._task_at(further.pop("height", None), further.pop("width", None)),
+            out,
+            precision=precision,
+            onnx_args={"checkpoint_sha256": self._sha256(), **further},
+            min_batchsize=min_batchsize,
+            opt_batchsize=opt_batchsize,
+            max_batchsize=max_batchsize,
+            workspace_gb=workspace_gb,
+            timing_cache=timing_cache,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            verbose=verbose,
+        )
+
+    def _sha256(self) -> str:
+        return self._source.sha256() if self._source else ""
+
     def _task_at(self, height: int | None, width: int | None) -> TaskSpec:
+        """The task at another input size in pixels; None keeps the model's own."""
         from lt_export import ExportError
 
         own = self.task.preprocessing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lt_export import OnnxExport
+from lt_export import OnnxExport, TensorRTExport
 from lt_train import TrainResult
 
-__all__ = ["OnnxExport", "TrainResult"]
+__all__ = ["OnnxExport", "TensorRTExport", "TrainResult"]

@@ -13,5 +13,10 @@ from .runtime.checks import SelfTest as SelfTest
 from .runtime.classifier import EdgeClassifier as EdgeClassifier
 from .runtime.description import Description as Description
 from .runtime.loading import load as load
+from .tensorrt.building import build_engine as build_engine
+from .tensorrt.describing import describe_engine as describe_engine
+from .tensorrt.export import TensorRTExport as TensorRTExport
+from .tensorrt.export import export_tensorrt as export_tensorrt
+from .tensorrt.record import EngineBuild as EngineBuild
 from .web.site import WebSite as WebSite
 from .web.site import write_site as write_site

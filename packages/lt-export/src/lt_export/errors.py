@@ -25,7 +25,15 @@ class VerificationError(ExportError):
 
 
 class EngineError(ExportError):
-    """TensorRT could not build an engine; the message says which ONNX file it can be built from, and how."""
+    """TensorRT could not build an engine, or an engine does not belong to its ONNX file; no engine was written.
+
+    Attributes:
+        command: What builds the engine where TensorRT is, for a shell; empty where building is not what failed.
+    """
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        self.command = command
+        super().__init__(message)
 
 
 class EdgeModelError(LtExportError, ValueError):

@@ -19,6 +19,7 @@ NAMES = [
     "Description",
     "EdgeClassifier",
     "EdgeModelError",
+    "EngineBuild",
     "EngineError",
     "ExportError",
     "LtExportError",
@@ -26,9 +27,13 @@ NAMES = [
     "OnnxExport",
     "SelfTest",
     "SelfTestError",
+    "TensorRTExport",
     "VerificationError",
     "WebSite",
+    "build_engine",
+    "describe_engine",
     "export_onnx",
+    "export_tensorrt",
     "load",
     "write_site",
 ]
@@ -46,7 +51,10 @@ def test_this_environment_has_no_pytorch_as_on_an_edge_device():
     assert importlib.util.find_spec("torch") is None
 
 
-@pytest.mark.parametrize("name", ["EdgeClassifier", "EdgeModelError", "LtExportError", "load"])
+@pytest.mark.parametrize(
+    "name",
+    ["EdgeClassifier", "EdgeModelError", "EngineBuild", "LtExportError", "build_engine", "describe_engine", "load"],
+)
 def test_every_name_of_the_runtime_has_a_docstring_of_its_own(name):
     assert (inspect.getdoc(getattr(lt_export, name)) or "").strip()
 

@@ -11,6 +11,8 @@ from lt_export.errors import EdgeModelError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
 from lt_export.runtime.classifier import EdgeClassifier
 from lt_export.runtime.description import Description
+from lt_export.runtime.engine_file import ENDINGS
+from lt_export.runtime.engine_loading import load_engine
 from lt_export.runtime.onnx_file import read_onnx
 from lt_export.runtime.onnx_runner import Device, OnnxRunner, open_session
 
@@ -22,17 +24,19 @@ def load(path: str | os.PathLike[str], *, device: Device = "auto", num_threads: 
     """Load an exported model; classes and preprocessing come from the file alone.
 
     The file is checked before anything runs it: weights in other files, operators of somebody's own, shapes that do
-    not fit their data, and models that lt-export did not write are refused.
+    not fit their data, and models that lt-export did not write are refused; so is an engine that is not the one which
+    `<path>.json` beside it describes.
 
     Args:
-        path: An ONNX file that lightly-train exported.
+        path: An ONNX file that lightly-train exported, or a TensorRT engine (`.trt`, `.engine`, `.plan`).
         device: Where it runs. auto takes what there is, best first: cuda, tensorrt, coreml, openvino, cpu; a device
-            that is named must be there.
+            that is named must be there. Engines take auto, cuda or tensorrt, which all mean the GPU.
         num_threads: Threads of one operator on the CPU; None takes one for each processor that this process may use.
+            Engines take None alone.
 
     Raises:
         EdgeModelError: The file is missing or not a model that lt-export wrote, `device` is not there, or `num_threads`
-            is below 1.
+            is below 1; or the engine cannot run here, because of TensorRT, its version, or the GPU.
         MissingPackageError: onnxruntime is not installed.
     """
     if num_threads is not None and (
@@ -40,6 +44,8 @@ def load(path: str | os.PathLike[str], *, device: Device = "auto", num_threads: 
     ):
         raise EdgeModelError(f"num_threads must be an integer of at least 1, or None, got {num_threads!r}")
     file = Path(path)
+    if file.suffix.lower() in ENDINGS:
+        return load_engine(file, device=device, num_threads=num_threads)
     found = read_onnx(file)
     description = from_metadata(found.metadata, str(file))
     try:

@@ -79,6 +79,25 @@ def read_onnx(path: Path) -> OnnxFile:
         raise EdgeModelError(f"{path}: is not an ONNX model: {error}") from error
 
 
+def fixed_batch(content: bytes, input_name: str) -> int | None:
+    """The first dimension of an input of a file that passed, None where it is free."""
+    for graph in _messages(memoryview(content), 7):
+        for value in _messages(graph, 11):
+            if _text(_only(value, 1)) == input_name:
+                return _first_size(value)
+    return None
+
+
+def _first_size(value: memoryview) -> int | None:
+    for kind in _messages(value, 2):
+        for tensor in _messages(kind, 1):
+            for shape in _messages(tensor, 2):
+                for dim in _messages(shape, 1):
+                    size = _only(dim, 1)
+                    return size if isinstance(size, int) and size else None
+    return None
+
+
 def _check_model(model: memoryview) -> Mapping[str, str]:
     metadata: dict[str, str] = {}
     graphs = 0

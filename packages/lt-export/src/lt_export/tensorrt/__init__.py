@@ -1,0 +1,1 @@
+"""TensorRT engines from our ONNX files; building one needs TensorRT and a GPU, and no PyTorch."""

@@ -1,0 +1,169 @@
+"""From an ONNX file to an engine, on the machine that runs it or one like it; without PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from lt_data import atomic_write
+from lt_export.errors import EdgeModelError, EngineError
+from lt_export.runtime import cuda
+from lt_export.runtime.engine_file import AMPERE, ENDINGS, BatchSizes, read_bounded, write_engine
+from lt_export.runtime.tensorrt_library import what_is_missing
+from lt_export.tensorrt.command import trtexec_command
+from lt_export.tensorrt.network import build_serialized
+from lt_export.tensorrt.options import BuildOptions
+from lt_export.tensorrt.record import EngineBuild, examined, manifest_of
+from lt_export.tensorrt.source import EngineSource, read_source
+
+logger = logging.getLogger(__name__)
+
+MAX_TIMING_CACHE_BYTES = 2**30
+
+
+def build_engine(
+    onnx: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    min_batchsize: int = 1,
+    opt_batchsize: int = 1,
+    max_batchsize: int = 1,
+    workspace_gb: float | None = None,
+    timing_cache: str | os.PathLike[str] | None = None,
+    version_compatible: bool = False,
+    hardware_compatible: bool = False,
+    verbose: bool = False,
+) -> EngineBuild:
+    """Build a TensorRT engine from an ONNX file of ours, and write it with a description that `load` asks for.
+
+    The network is strongly typed: its precision is that of the ONNX file, which may be fp32, fp16 or int8. The engine
+    must give the scores that are noted in the ONNX file before anything is written.
+
+    Args:
+        onnx: The ONNX file, exported without preprocessing.
+        out: The engine to write, `.trt`, `.engine` or `.plan`; its description lies beside it as `<out>.json`.
+        min_batchsize: Smallest number of images at once.
+        opt_batchsize: The number it shall be fastest for.
+        max_batchsize: Largest number of images at once.
+        workspace_gb: Memory on the GPU that one operator may use, in GiB; None for all of it.
+        timing_cache: A file with measurements of earlier builds, which shortens this one; read where it is, and
+            written anew.
+        version_compatible: Whether newer versions of TensorRT shall run the engine too. It may be slower, and holds
+            code for the processor beside that for the GPU.
+        hardware_compatible: Whether other GPUs of the Ampere generation or newer shall run it too. It may be slower.
+        verbose: Whether TensorRT's messages go to the error output.
+
+    Returns:
+        Paths, size, and how the engine's scores compare with those in the ONNX file.
+
+    Raises:
+        EngineError: TensorRT, its libraries, or a GPU are missing, TensorRT refuses the model, or an argument is out
+            of range. Where something is missing, the message and `command` say how trtexec builds the engine.
+        VerificationError: The engine gives other scores than the ONNX file.
+        EdgeModelError: `onnx` is not an ONNX file of ours.
+    """
+    options = build_options(
+        min_batchsize=min_batchsize,
+        opt_batchsize=opt_batchsize,
+        max_batchsize=max_batchsize,
+        workspace_gb=workspace_gb,
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        verbose=verbose,
+    )
+    engine = check_place(Path(out))
+    source = read_source(Path(onnx))
+    source.check_batch(options.batch)
+    missing = what_is_missing()
+    if missing:
+        command = trtexec_command(source, engine, options)
+        raise EngineError(_without_tensorrt(missing, source, engine, options, command), command=command)
+    return _build(source, engine, options)
+
+
+def build_options(
+    *,
+    min_batchsize: int,
+    opt_batchsize: int,
+    max_batchsize: int,
+    workspace_gb: float | None,
+    timing_cache: str | os.PathLike[str] | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+    verbose: bool,
+) -> BuildOptions:
+    """The arguments of `build_engine`, checked.
+
+    Raises:
+        EngineError: One is out of range.
+    """
+    try:
+        return BuildOptions(
+            batch=BatchSizes(min_batchsize, opt_batchsize, max_batchsize),
+            workspace_gb=workspace_gb,
+            timing_cache=None if timing_cache is None else Path(timing_cache),
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            verbose=verbose,
+        )
+    except (ValueError, TypeError) as error:
+        raise EngineError(str(error)) from error
+
+
+def check_place(out: Path) -> Path:
+    """`out`, where an engine can be written that `load` will know as one.
+
+    Raises:
+        EngineError: It cannot.
+    """
+    if out.suffix.lower() not in ENDINGS:
+        raise EngineError(f"{out}: an engine's name ends in {', '.join(ENDINGS)}")
+    if out.is_dir():
+        raise EngineError(f"{out}: is a folder; name a file")
+    if not out.parent.is_dir():
+        raise EngineError(f"{out.parent}: there is no such folder")
+    return out
+
+
+def _build(source: EngineSource, out: Path, options: BuildOptions) -> EngineBuild:
+    gpu = cuda.current_gpu()
+    if options.hardware_compatible and gpu.compute_capability < AMPERE:
+        raise EngineError(f"hardware_compatible needs a GPU of the Ampere generation or newer, this is {gpu}")
+    try:
+        built = build_serialized(
+            source.content,
+            source.description.task.preprocessing,
+            options,
+            dynamic=source.fixed_batch is None,
+            timing_cache=_timing_cache(options.timing_cache),
+        )
+        runner, verification = examined(built.engine, source, host_code_allowed=options.version_compatible)
+    except (EngineError, EdgeModelError) as error:
+        raise EngineError(f"{source.path}: {error}") from error
+    manifest = manifest_of(built.engine, source, runner, version_compatible=options.version_compatible)
+    write_engine(out, built.engine, manifest)
+    if options.timing_cache is not None:
+        with atomic_write(options.timing_cache) as stream:
+            stream.write(built.timing_cache)
+    logger.info("built %s (%.1f MB): %s", out, len(built.engine) / 1e6, verification)
+    return EngineBuild.of(out, manifest, verification)
+
+
+def _timing_cache(path: Path | None) -> bytes:
+    if path is None or not path.exists():
+        return b""
+    return read_bounded(path, MAX_TIMING_CACHE_BYTES)
+
+
+def _without_tensorrt(missing: str, source: EngineSource, out: Path, options: BuildOptions, command: str) -> str:
+    described = f"{str(source.path)!r}, {str(out)!r}" + (", version_compatible=True" * options.version_compatible)
+    return (
+        f"no engine was built: {missing}\n"
+        f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it, and "
+        f"so does this (TensorRT 11 needs no --stronglyTyped):\n"
+        f"  {command}\n"
+        f"and then, so that `load` runs it:\n"
+        f"  lt_export.describe_engine({described})"
+    )
