@@ -5,9 +5,9 @@ import json
 import numpy as np
 import onnx
 import pytest
-from conftest import description
 from hypothesis import given
 from hypothesis import strategies as st
+from mean_colour import description
 
 import lt_export
 from lt_data import PredictionArgumentError, Preprocessing

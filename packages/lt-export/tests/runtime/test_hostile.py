@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from conftest import description
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mean_colour import description
 from onnx import TensorProto, helper, numpy_helper
 
 import lt_export
