@@ -21,12 +21,15 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
     best = json.loads(trained.stdout)["exported_best"]
     exported = command("export-onnx", best, tmp_path / "m.onnx")
     assert exported.returncode == 0, exported.stderr
+    small = command("export-onnx", best, tmp_path / "8.onnx", "--precision", "int8", "--images", data["val"])
+    assert small.returncode == 0, small.stderr
+    assert "accuracy 100.00 % before" in json.loads(small.stdout)["accuracy"]
     # No machine that tests has TensorRT and a GPU.
     built = command("export-tensorrt", best, tmp_path / "m.trt", "--max-batchsize", 4)
     assert built.returncode == 2
     assert "--maxShapes=images:4x3x32x32" in built.stderr
     image = data["val"] / "blue" / "1.png"
-    for model in (best, tmp_path / "m.onnx"):
+    for model in (best, tmp_path / "m.onnx", tmp_path / "8.onnx"):
         predicted = command("predict", model, image, "--topk", 2)
         assert predicted.returncode == 0, predicted.stderr
         answer = json.loads(predicted.stdout)
