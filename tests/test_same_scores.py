@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,6 +57,35 @@ def test_validation_predict_and_the_edge_count_exactly_the_same_accuracy(result,
         np.testing.assert_array_equal(torch_result["labels"].numpy(), edge_result["labels"])
         np.testing.assert_allclose(torch_result["scores"].numpy(), edge_result["scores"], atol=1e-5)
         assert isinstance(edge_result["labels"], np.ndarray)
+
+
+WITHOUT_TORCH = """
+import json, sys
+for name in ("torch", "torchvision", "timm", "onnx"):
+    sys.modules[name] = None  # importing it fails, as on a device
+import lt_export
+classifier = lt_export.load(sys.argv[1])
+found = classifier.predict_folder(sys.argv[2], topk=3)
+print(json.dumps([[one.path, one.labels, one.scores] for one in found.predictions]))
+"""
+
+
+@pytest.mark.parametrize("include_preprocessing", [False, True])
+def test_a_device_without_pytorch_gives_all_kinds_of_images_the_labels_and_scores_of_predict(
+    result, shapes, tmp_path, include_preprocessing
+):
+    model = lightly_train.load_model(result.exported_best, device="cpu")
+    model.export_onnx(tmp_path / "model.onnx", include_preprocessing=include_preprocessing)
+    program = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "model.onnx"), str(shapes / "val")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {Path(path).suffix for path, _, _ in rows} >= {".png", ".jpg", ".webp", ".tiff", ".tif", ".bmp", ".dcm"}
+    assert len(rows) == 120
+    for path, labels, scores in rows:
+        expected = model.predict(shapes / "val" / path, topk=3)
+        assert expected["labels"].tolist() == labels, path
+        np.testing.assert_allclose(scores, expected["scores"].numpy(), atol=1e-4)
 
 
 SIDES = ["left", "right"]

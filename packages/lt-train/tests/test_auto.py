@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lt_data import ConfigError, structure
 from lt_train import LoggerArgs, ModelArgs, TrainConfig, TrainConfigError
 from lt_train.auto import make_plan
+from lt_train.devices import as_launched
 from lt_train.optim import lr_at
 
 
@@ -123,3 +124,17 @@ def test_processes_of_one_machine_share_its_processors():
     assert two.num_workers == max(1, one.num_workers // 2)
     assert apart.num_workers == one.num_workers
     assert "2 processes" in reasons["num_workers"]
+
+
+@pytest.mark.parametrize(
+    ("local", "world", "devices", "expected"),
+    [(2, 2, "auto", (2, 1)), (2, 6, "auto", (2, 3)), (1, 2, "auto", (1, 2)), (2, 6, 4, (4, 3))],
+)
+def test_what_torchrun_started_is_what_an_open_number_of_devices_means(monkeypatch, local, world, devices, expected):
+    started = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": str(local), "WORLD_SIZE": str(world)}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    config = as_launched(TrainConfig(devices=devices))
+    assert (config.devices, config.num_nodes) == expected
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert as_launched(TrainConfig(devices=devices)) == TrainConfig(devices=devices)

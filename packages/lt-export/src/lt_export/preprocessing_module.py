@@ -83,7 +83,9 @@ class EvaluationPreprocessing(nn.Module):
             inner = [torch.clamp(torch.floor(side * scale + 0.5), min=1.0) for side in sides]
             offsets = [torch.floor((target - side) / 2.0) for target, side in zip(targets, inner, strict=True)]
         else:
-            scale = torch.minimum(sides[0] / targets[0], sides[1] / targets[1]) / self.spec.resize_scale
+            # A tensor, since the exporter would write the number in single precision.
+            zoom = torch.tensor(self.spec.resize_scale, dtype=torch.float64)
+            scale = torch.minimum(sides[0] / targets[0], sides[1] / targets[1]) / zoom
             wanted = [torch.clamp(torch.floor(target * scale + 0.5), min=1.0) for target in targets]
             boxes = [torch.minimum(side, box) for side, box in zip(sides, wanted, strict=True)]
             starts = [torch.floor((side - box) / 2.0) for side, box in zip(sides, boxes, strict=True)]

@@ -3,16 +3,20 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import convolutional, task_spec
+from onnx import TensorProto, helper
 
 import lt_export
 from lt_data import Preprocessing, preprocess
 from lt_export import export_onnx
 from lt_export.preprocessing_module import EvaluationPreprocessing
+from lt_export.runtime.onnx_runner import open_session
+from lt_export.tracing import with_preprocessing
 
 sides = st.integers(1, 150)
 
@@ -38,6 +42,29 @@ def test_the_module_gives_what_lt_data_gives_to_the_bit(spec, height, width, see
     image = rng.integers(0, 256, (height, width, spec.num_channels), dtype=np.uint8)
     found = EvaluationPreprocessing(spec)(torch.from_numpy(image)[np.newaxis]).numpy()[0]
     np.testing.assert_array_equal(found, preprocess(image, spec))
+
+
+@pytest.mark.parametrize("mode", ["crop", "letterbox", "squash"])
+def test_the_graph_gives_what_lt_data_gives_to_the_bit(mode):
+    """Numbers that the exporter writes in single precision would move some crops by a pixel."""
+    task = task_spec(resize_mode=mode, image_size=(32, 32))
+    session = open_session(with_preprocessing(identity(), task, batch_size=None).SerializeToString())
+    rng = np.random.default_rng(0)
+    for height, width in itertools.product((*range(1, 80, 4), 333), (*range(2, 80, 5), 500)):
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        (found,) = session.run(None, {"images": image[np.newaxis]})
+        np.testing.assert_array_equal(found[0], preprocess(image, task.preprocessing), err_msg=f"{height} x {width}")
+
+
+def identity() -> onnx.ModelProto:
+    shape = ["N", 3, 32, 32]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["images"], ["scores"])],
+        "identity",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, shape)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 @pytest.mark.parametrize(
