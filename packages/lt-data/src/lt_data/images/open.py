@@ -22,8 +22,9 @@ from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
 from lt_data.images.tiff import read_bands
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Frame | Image.Image | npt.NDArray[np.uint8]"
-"""Path, URL (http, https, file), frame of a DICOM file, Pillow image, or uint8 array of shape (H, W) or (H, W, C)."""
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | npt.NDArray[np.uint8]"
+"""Path, URL (http, https, file), content of a file, frame of a DICOM file, Pillow image, or uint8 array of shape (H, W)
+or (H, W, C)."""
 
 URL_TIMEOUT_SECONDS = 30
 MAX_DOWNLOAD_BYTES = 256 * 2**20
@@ -42,7 +43,8 @@ def load_image(
     frames the one that `decoding` or a `Frame` names.
 
     Args:
-        source: Path, URL, frame of a DICOM file, Pillow image or array.
+        source: Path, URL, content of a file as bytes, frame of a DICOM file, Pillow image or array. Bytes are never
+            taken for a path, and no file or URL is opened for them.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers must be the image's own.
         decoding: How values of more than 8 bits become pixels.
 
@@ -56,10 +58,12 @@ def load_image(
         return _from_array(source, num_channels)
     if isinstance(source, Image.Image):
         return _from_pillow(source, num_channels, "this image", None, decoding.value_range)
+    if isinstance(source, bytes):
+        return _from_bytes(source, num_channels, decoding)
     if isinstance(source, Frame):
         return _from_file(Path(source.path), num_channels, decoding, source.index)
     if not isinstance(source, (str, os.PathLike)):
-        raise ImageDecodeError(f"expected a path, URL, Frame, Pillow image or array, got {type(source).__name__}")
+        raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {type(source).__name__}")
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
@@ -76,6 +80,14 @@ def _from_file(path: Path, num_channels: int, decoding: Decoding, frame: int | N
             return _from_stream(stream, num_channels, path, decoding, frame)
     except OSError as error:
         raise ImageDecodeError(f"{path}: {error.strerror or error}", path=path) from error
+
+
+def _from_bytes(content: bytes, num_channels: int, decoding: Decoding) -> npt.NDArray[np.uint8]:
+    try:
+        return _from_stream(io.BytesIO(content), num_channels, "this image", decoding, None)
+    except ImageDecodeError as error:
+        error.path = None
+        raise
 
 
 def _from_stream(

@@ -63,7 +63,7 @@ class EdgeClassifier:
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
-            image: Path, URL, Pillow image, or uint8 array of shape (H, W, C).
+            image: Path, URL, content of a file as bytes, Pillow image, or uint8 array of shape (H, W, C).
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
             threshold: Multilabel models return every class whose score is greater, in (0, 1).
 
@@ -126,7 +126,7 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
             raise ImageDecodeError("expected a list of images; `predict` takes a single one")
         return self._score([self._prepare(image) for image in images])
 
