@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,36 +43,43 @@ def description(task: str = "multiclass") -> Description:
     )
 
 
+def write_onnx(
+    path: Path,
+    *,
+    batch: int | str = "N",
+    task: str = "multiclass",
+    metadata: dict[str, str] | None = None,
+    size: tuple[int, int] = (16, 24),
+    outputs: int = 3,
+    input_name: str = "images",
+) -> Path:
+    """Write a classifier of mean colour by hand, without PyTorch."""
+    activation = helper.make_node("Softmax" if task == "multiclass" else "Sigmoid", ["logits"], ["scores"])
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", [input_name], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "weights"], ["logits"]),
+            activation,
+        ],
+        "mean colour",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, 3, *size])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, outputs])],
+        [numpy_helper.from_array(WEIGHTS[:, :outputs], "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, to_metadata(description(task)) if metadata is None else metadata)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def onnx_writer() -> Callable[..., Path]:
+    """`onnx_writer(path, task="multilabel")`, for files that several tests share."""
+    return write_onnx
+
+
 @pytest.fixture
 def make_onnx(tmp_path: Path) -> Callable[..., Path]:
     """Write a classifier of mean colour by hand, without PyTorch: `make_onnx(batch=2, task="multilabel")`."""
-
-    def make(
-        *,
-        batch: int | str = "N",
-        task: str = "multiclass",
-        metadata: dict[str, str] | None = None,
-        size: tuple[int, int] = (16, 24),
-        outputs: int = 3,
-        input_name: str = "images",
-    ) -> Path:
-        activation = helper.make_node("Softmax" if task == "multiclass" else "Sigmoid", ["logits"], ["scores"])
-        graph = helper.make_graph(
-            [
-                helper.make_node("GlobalAveragePool", [input_name], ["pooled"]),
-                helper.make_node("Flatten", ["pooled"], ["flat"]),
-                helper.make_node("Gemm", ["flat", "weights"], ["logits"]),
-                activation,
-            ],
-            "mean colour",
-            [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, 3, *size])],
-            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, outputs])],
-            [numpy_helper.from_array(WEIGHTS[:, :outputs], "weights")],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        helper.set_model_props(model, to_metadata(description(task)) if metadata is None else metadata)
-        path = tmp_path / "model.onnx"
-        onnx.save(model, path)
-        return path
-
-    return make
+    return partial(write_onnx, tmp_path / "model.onnx")
