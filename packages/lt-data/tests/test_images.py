@@ -112,7 +112,8 @@ def test_the_content_of_a_file_is_read_like_the_file(tmp_path, corners, suffix):
 def test_content_that_is_no_whole_image_is_an_error_without_a_path(tmp_path, corners):
     Image.fromarray(corners).save(tmp_path / "image.png")
     whole = (tmp_path / "image.png").read_bytes()
-    for content, reason in ((b"", "this image: is empty"), (b"hello", "none of the image formats"), (whole[:-40], "this image: ")):
+    refused = {b"": "this image: is empty", b"hello": "none of the image formats", whole[:-40]: "this image: "}
+    for content, reason in refused.items():
         with pytest.raises(ImageDecodeError, match=reason) as caught:
             load_image(content)
         assert caught.value.path is None

@@ -63,7 +63,8 @@ def load_image(
     if isinstance(source, Frame):
         return _from_file(Path(source.path), num_channels, decoding, source.index)
     if not isinstance(source, (str, os.PathLike)):
-        raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {type(source).__name__}")
+        kind = type(source).__name__
+        raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {kind}")
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
