@@ -43,7 +43,8 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["test"])
 def types(session: nox.Session) -> None:
     """Mypy, strict, over all packages at once."""
-    install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, *GROUPS["types"], *GROUPS["digits"], "nox")
+    install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, "packages/lt-export[server]")
+    install(session, *GROUPS["types"], *GROUPS["digits"], "nox")
     session.run("mypy", *session.posargs)
 
 
@@ -106,11 +107,18 @@ def tests_loggers(session: nox.Session) -> None:
 @nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
 def tests_lt_export(session: nox.Session) -> None:
     """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
-    runtime, export = "packages/lt-export/tests/runtime", "packages/lt-export/tests/export"
+    edge, export = ("runtime", "cli"), "packages/lt-export/tests/export"
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"])
-    session.run("pytest", runtime, *session.posargs)
+    session.run("pytest", *(f"packages/lt-export/tests/{folder}" for folder in edge), *session.posargs)
     install(session, "packages/lt-export[onnx]")
     session.run("pytest", export, *session.posargs)
+
+
+@nox.session(name="tests-server", tags=["test"])
+def tests_server(session: nox.Session) -> None:
+    """The server, as a process that real clients talk to; without PyTorch."""
+    install(session, "packages/lt-data[dicom]", "packages/lt-export[server]", "onnx", *GROUPS["tests"], *GROUPS["http"])
+    session.run("pytest", "packages/lt-export/tests/server", *session.posargs)
 
 
 @nox.session(name="tests-lightly-train", tags=["test"])
@@ -161,12 +169,13 @@ def build(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("python", "-c", "import lightly_train, lt_export; print(lightly_train.list_models('timm/resnet1*'))")
     session.run("lightly-train", "--help")
+    session.run("lt-export", "--help")
 
 
 @nox.session(tags=["test"])
 def docs(session: nox.Session) -> None:
     """The documentation; warnings are errors."""
-    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["docs"])
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", "packages/lt-export[server]", *GROUPS["docs"])
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
@@ -201,6 +210,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
     session.run("python", "tools/bench/start.py")
+    install(session, "packages/lt-export[server]")
+    session.run("python", "tools/bench/server.py")
     session.run("python", "tools/bench/gpu.py")
 
 

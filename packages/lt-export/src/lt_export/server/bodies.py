@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -64,6 +65,8 @@ async def _read_form(request: Request, config: ServerConfig) -> tuple[list[bytes
         form = await parser.parse()
     except MultiPartException as error:
         raise HTTPException(400, f"the form cannot be read: {error.message}") from error
+    except FormParserError as error:  # Starlette before 1.0 lets it through
+        raise HTTPException(400, f"the form cannot be read: {error}") from error
     try:
         images = [await _content(name, value) for name, value in form.multi_items()]
     finally:
