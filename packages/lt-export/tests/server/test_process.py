@@ -85,8 +85,10 @@ def test_a_client_that_sends_far_too_much_still_sees_why_it_was_refused(serve):
 
 def test_a_slow_body_is_given_up(serve, png):
     with serve("--body-seconds", 0.5) as served, served.begin(png, sent=10) as connection:
+        began = time.monotonic()
         status, body = answer_to(connection)
         assert (status, b"within 0.5 seconds" in body) == (408, True)
+        assert time.monotonic() - began < 5
         served.wait_for_work(0)
 
 

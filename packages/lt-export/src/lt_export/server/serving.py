@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 
 from lt_export.errors import MissingPackageError
@@ -28,8 +26,6 @@ MAX_HEAD_BYTES = 16 * 2**10
 
 MAX_CONNECTIONS = 512
 """More are answered with 503 by uvicorn itself."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(
@@ -95,18 +91,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Ours meanwhile; other than uvicorn's, a signal that was obeyed is not raised again afterwards."""
-        before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal lets requests finish, the second does not."""
+        """The first signal lets requests finish, the second does not.
+
+        uvicorn's notes them too, to raise them once more at the end, when they would kill this process.
+        """
         self.force_exit = self.should_exit
         self.should_exit = True
         self._service.stopping = True
