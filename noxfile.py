@@ -132,7 +132,7 @@ def tests_lightly_train(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What holds across packages: the main path, scores alike everywhere, resuming, start-up, wheels."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
-    install(session, *GROUPS["real-weights"])
+    install(session, "packages/lt-export[server]", *GROUPS["real-weights"])
     session.run("pytest", "tests", *session.posargs)
 
 

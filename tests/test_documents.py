@@ -20,6 +20,7 @@ PAGES = {
         "docs/models.md",
         "docs/predict.md",
         "docs/edge.md",
+        "docs/server.md",
     ],
     "lt-data": ["packages/lt-data/README.md"],
     "lt-models": ["packages/lt-models/README.md"],

@@ -104,7 +104,7 @@ def test_a_folder_is_classified_at_any_depth(model, folder, capsys):
         str(folder / "broken.png"): None,
         str(folder / "deeper" / "c.jpg"): ["blue"],
     }
-    assert err.splitlines()[-1] == "3 images classified, 1 unreadable"
+    assert err.splitlines()[-1] == "images classified: 3, unreadable: 1"
     assert "\r" not in err  # progress is for terminals
 
 
@@ -119,7 +119,7 @@ def test_a_folder_goes_into_a_table_and_an_interrupted_one_is_gone_on_with(model
     out.write_text(whole[: whole.rindex("deeper") + 4])
     assert main(["predict", str(model), str(folder), "--out", str(out), "--resume"]) == 0
     assert out.read_text() == whole
-    assert "1 images classified, 0 unreadable, 2 were there already" in capsys.readouterr().err
+    assert "images classified: 1, unreadable: 0, there already: 2" in capsys.readouterr().err
 
 
 def test_info_says_what_the_file_says(model, capsys):

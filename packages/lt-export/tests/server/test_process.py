@@ -194,7 +194,7 @@ def test_requests_that_take_longer_than_stop_seconds_are_told_and_counted(serve,
         assert (status, b"stopping" in body) == (503, True)
         assert served.process.wait(10) == 1
         assert "Traceback" not in served.log.read_text()
-        assert "error: 1 requests were cut off" in served.log.read_text()
+        assert "error: requests cut off: 1" in served.log.read_text()
 
 
 def test_a_second_signal_stops_at_once(serve, png):

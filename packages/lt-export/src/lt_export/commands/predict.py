@@ -106,8 +106,8 @@ def _print_summary(found: FolderPrediction) -> None:
         print(f"error: {one_line(f'{problem.where}: {problem.what}')}", file=sys.stderr)
     for note in found.notes:
         print(f"note: {one_line(note)}", file=sys.stderr)
-    skipped = f", {found.skipped} were there already" if found.skipped else ""
-    print(f"{found.count} images classified, {len(found.unreadable)} unreadable{skipped}", file=sys.stderr)
+    skipped = f", there already: {found.skipped}" if found.skipped else ""
+    print(f"images classified: {found.count}, unreadable: {len(found.unreadable)}{skipped}", file=sys.stderr)
 
 
 def _show_progress(done: int, total: int) -> None:

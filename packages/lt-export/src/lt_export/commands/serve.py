@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         listening=lambda url: print(f"{arguments.model} on {url}, Ctrl-C stops", flush=True),
     )
     if cut_off:
-        print(f"error: {cut_off} requests were cut off; --stop-seconds gives them longer", file=sys.stderr)
+        print(f"error: requests cut off: {cut_off}; --stop-seconds gives them longer", file=sys.stderr)
         sys.stderr.flush()
         # A thread that decodes or predicts cannot be stopped; an orderly exit would wait for it.
         os._exit(1)
