@@ -187,6 +187,14 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path, monkeypatch, 
         load_image(tmp_path / "bomb.png")
 
 
+def test_a_caller_may_set_a_lower_limit_of_pixels(tmp_path, corners):
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    for source in (tmp_path / "image.png", (tmp_path / "image.png").read_bytes()):
+        assert load_image(source, max_pixels=32 * 48).shape == (32, 48, 3)
+        with pytest.raises(ImageDecodeError, match="48 x 32 pixels are above 1535"):
+            load_image(source, max_pixels=32 * 48 - 1)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
 def test_a_pipe_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")

@@ -156,6 +156,16 @@ def test_what_is_no_image_is_refused_with_the_reason_and_without_a_path(served, 
     assert served.client.post("/predict", files=files).json()["error"].startswith("file 2 of 2: this image: ")
 
 
+def test_an_image_with_more_pixels_than_may_be_is_refused_from_its_header(served):
+    buffer = io.BytesIO()
+    Image.new("1", (50_001, 1000)).save(buffer, "PNG")
+    answer = served.predict(buffer.getvalue())
+    assert (answer.status_code, answer.json()["error"]) == (
+        422,
+        "this image: 50001 x 1000 pixels are above 50000000",
+    )
+
+
 def test_urls_and_paths_are_never_followed(served, png, tmp_path):
     (tmp_path / "image.png").write_bytes(png)
     asked = []
@@ -190,7 +200,7 @@ def test_many_clients_at_once_get_their_own_answers(served, classifier):
 
 def test_other_answers_go_on_while_a_large_image_is_decoded(served):
     buffer = io.BytesIO()
-    Image.new("RGB", (9000, 9000)).save(buffer, "PNG", compress_level=1)
+    Image.new("RGB", (7000, 7000)).save(buffer, "PNG", compress_level=1)
     with ThreadPoolExecutor(1) as pool:
         large = pool.submit(served.predict, buffer.getvalue())
         answered = 0

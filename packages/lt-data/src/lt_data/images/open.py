@@ -34,7 +34,7 @@ DEFAULT_DECODING = Decoding()
 
 
 def load_image(
-    source: ImageLike, num_channels: int = 3, decoding: Decoding = DEFAULT_DECODING
+    source: ImageLike, num_channels: int = 3, decoding: Decoding = DEFAULT_DECODING, *, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
     """Read an image the way training saw its images.
 
@@ -47,6 +47,8 @@ def load_image(
             taken for a path, and no file or URL is opened for them.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers must be the image's own.
         decoding: How values of more than 8 bits become pixels.
+        max_pixels: Files with more are refused from their header; never more than 178,956,970. Decoding takes about 18
+            bytes a pixel.
 
     Returns:
         uint8 of shape (H, W, num_channels), values 0 to 255.
@@ -59,63 +61,65 @@ def load_image(
     if isinstance(source, Image.Image):
         return _from_pillow(source, num_channels, "this image", None, decoding.value_range)
     if isinstance(source, bytes):
-        return _from_bytes(source, num_channels, decoding)
+        return _from_bytes(source, num_channels, decoding, max_pixels)
     if isinstance(source, Frame):
-        return _from_file(Path(source.path), num_channels, decoding, source.index)
+        return _from_file(Path(source.path), num_channels, decoding, source.index, max_pixels)
     if not isinstance(source, (str, os.PathLike)):
         kind = type(source).__name__
         raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {kind}")
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
-        return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
+        return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None, max_pixels)
     if isinstance(name, str) and name.startswith("file://"):
         name = urllib.request.url2pathname(urllib.parse.urlparse(name).path)
-    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None)
+    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None, max_pixels)
 
 
-def _from_file(path: Path, num_channels: int, decoding: Decoding, frame: int | None) -> npt.NDArray[np.uint8]:
+def _from_file(
+    path: Path, num_channels: int, decoding: Decoding, frame: int | None, max_pixels: int
+) -> npt.NDArray[np.uint8]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageDecodeError(f"{path}: is not a file", path=path)
         with open(path, "rb") as stream:
-            return _from_stream(stream, num_channels, path, decoding, frame)
+            return _from_stream(stream, num_channels, path, decoding, frame, max_pixels)
     except OSError as error:
         raise ImageDecodeError(f"{path}: {error.strerror or error}", path=path) from error
 
 
-def _from_bytes(content: bytes, num_channels: int, decoding: Decoding) -> npt.NDArray[np.uint8]:
+def _from_bytes(content: bytes, num_channels: int, decoding: Decoding, max_pixels: int) -> npt.NDArray[np.uint8]:
     try:
-        return _from_stream(io.BytesIO(content), num_channels, "this image", decoding, None)
+        return _from_stream(io.BytesIO(content), num_channels, "this image", decoding, None, max_pixels)
     except ImageDecodeError as error:
         error.path = None
         raise
 
 
 def _from_stream(
-    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
     if not head:
         raise ImageDecodeError(f"{path}: is empty", path=path)
     if looks_like_dicom(head):
-        return _from_dicom(stream, num_channels, path, decoding, frame)
+        return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
     if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:
         _require_single(path, frame)
-        return read_bands(stream, path, num_channels, decoding.value_range)
+        return read_bands(stream, path, num_channels, decoding.value_range, max_pixels)
     try:
         image = Image.open(stream, formats=PILLOW_FORMATS)
     except UnidentifiedImageError as error:
         if urllib.parse.urlparse(str(path)).path.lower().endswith(".dcm"):
             stream.seek(0)
-            return _from_dicom(stream, num_channels, path, decoding, frame)
+            return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
         kinds = ", ".join(PILLOW_FORMATS)
         raise ImageDecodeError(f"{path}: is none of the image formats {kinds}, DICOM", path=path) from error
     except (Image.DecompressionBombError, ValueError, OSError, SyntaxError, EOFError) as error:
         raise ImageDecodeError(f"{path}: {error}", path=path) from error
     with image:
         _require_single(path, frame)
-        return _from_pillow(image, num_channels, str(path), path, decoding.value_range)
+        return _from_pillow(image, num_channels, str(path), path, decoding.value_range, max_pixels)
 
 
 def _require_single(path: Path | str, frame: int | None) -> None:
@@ -124,9 +128,9 @@ def _require_single(path: Path | str, frame: int | None) -> None:
 
 
 def _from_dicom(
-    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
-    pixels = read_dicom(stream, path, decoding, frame)
+    pixels = read_dicom(stream, path, decoding, frame, max_pixels)
     return _from_pillow(Image.fromarray(pixels), num_channels, str(path), path, None)
 
 
@@ -136,9 +140,11 @@ def _from_pillow(
     name: str,
     path: Path | str | None,
     value_range: tuple[float, float] | None,
+    max_pixels: int = MAX_PIXELS,
 ) -> npt.NDArray[np.uint8]:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageDecodeError(f"{name}: {image.width} x {image.height} pixels are above {MAX_PIXELS}", path=path)
+    limit = min(max_pixels, MAX_PIXELS)
+    if image.width * image.height > limit:
+        raise ImageDecodeError(f"{name}: {image.width} x {image.height} pixels are above {limit}", path=path)
     try:
         return to_array(image, num_channels, value_range)
     except (ValueError, OSError, SyntaxError, EOFError, TypeError, IndexError, KeyError, MemoryError) as error:

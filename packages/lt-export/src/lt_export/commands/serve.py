@@ -8,7 +8,10 @@ import sys
 
 from lt_export.commands.arguments import Commands, add_command, add_loading, load, number, whole
 
-LIMITS = ("max_bytes", "max_images", "max_concurrent", "max_waiting", "head_seconds", "body_seconds", "stop_seconds")
+LIMITS = (
+    *("max_bytes", "max_pixels", "max_images", "max_concurrent", "max_waiting"),
+    *("head_seconds", "body_seconds", "stop_seconds"),
+)
 
 
 def add_to(commands: Commands) -> None:
@@ -19,6 +22,7 @@ def add_to(commands: Commands) -> None:
     add_loading(parser)
     limits = parser.add_argument_group("limits", "Not given, they are those of lt_export.server.ServerConfig.")
     limits.add_argument("--max-bytes", type=whole(1), metavar="N", help="of a request's body")
+    limits.add_argument("--max-pixels", type=whole(1), metavar="N", help="of an image")
     limits.add_argument("--max-images", type=whole(1), metavar="N", help="images of one request")
     limits.add_argument("--max-concurrent", type=whole(1), metavar="N", help="requests at work at the same time")
     limits.add_argument("--max-waiting", type=whole(0), metavar="N", help="requests that may wait besides them")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lt_data import (
+    MAX_PIXELS,
     FolderPrediction,
     ImageDecodeError,
     ImageLike,
@@ -130,8 +131,12 @@ class EdgeClassifier:
             raise ImageDecodeError("expected a list of images; `predict` takes a single one")
         return self.run([self.prepare(image) for image in images])
 
-    def prepare(self, image: ImageLike) -> npt.NDArray[Any]:
+    def prepare(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
         """The first half of `scores`: read and preprocess one image.
+
+        Args:
+            image: As for `predict`.
+            max_pixels: Images with more are refused, as by `lt_data.load_image`.
 
         Returns:
             What `run` takes: float32 of shape (C, height, width); or, where the model preprocesses by itself, uint8 of
@@ -141,7 +146,7 @@ class EdgeClassifier:
             ImageDecodeError: As for `predict`.
         """
         spec = self.task.preprocessing
-        pixels = load_image(image, spec.num_channels, spec.decoding)
+        pixels = load_image(image, spec.num_channels, spec.decoding, max_pixels=max_pixels)
         return pixels if self.description.includes_preprocessing else preprocess(pixels, spec)
 
     def run(self, prepared: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ class ServerConfig:
 
     Attributes:
         max_bytes: Of the body of a request. At most `max_concurrent` + `max_waiting` bodies are in memory.
+        max_pixels: Of an image; decoding takes about 18 bytes for each.
         max_images: Of one request.
         max_concurrent: Requests that are decoded or classified at the same time, each in a thread of its own.
         max_waiting: Requests that may be received or wait besides them; one more is answered with 503.
@@ -26,6 +27,7 @@ class ServerConfig:
     """
 
     max_bytes: int = attrs.field(default=32 * 2**20, validator=at_least(1))
+    max_pixels: int = attrs.field(default=50_000_000, validator=at_least(1))
     max_images: int = attrs.field(default=16, validator=at_least(1))
     max_concurrent: int = attrs.field(default=2, validator=at_least(1))
     max_waiting: int = attrs.field(default=16, validator=at_least(0))

@@ -52,7 +52,7 @@ class Service:
 
     def _prepare(self, contents: Sequence[bytes], index: int) -> npt.NDArray[Any]:
         try:
-            return self.classifier.prepare(contents[index])
+            return self.classifier.prepare(contents[index], max_pixels=self.config.max_pixels)
         except ImageDecodeError as error:
             if len(contents) == 1:
                 raise
