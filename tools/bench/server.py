@@ -30,7 +30,7 @@ from PIL import Image
 import lt_export
 from lt_data import Classes, Preprocessing, TaskSpec
 
-ROUNDS, REQUESTS, WARM_UP = 5, 40, 4
+ROUNDS, REQUESTS, WARM_UP = 5, 24, 2
 CLIENTS, CONCURRENT = (1, 4), (1, 2)
 SIZES = ((375, 500), (3000, 4000))
 

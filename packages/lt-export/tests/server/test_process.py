@@ -129,6 +129,15 @@ def test_a_connection_serves_one_request_after_another(serve, png):
             time.sleep(0.5)
 
 
+def test_answers_do_not_wait_for_the_client_to_acknowledge_their_head(served):
+    times = []
+    for _ in range(60):  # Linux delays acknowledgements, by 40 ms, only once a connection is not new any more
+        began = time.perf_counter()
+        assert served.client.get("/health").status_code == 200
+        times.append(time.perf_counter() - began)
+    assert min(times[30:]) < 0.03
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"\0\1\2\3" * 100 + b"\r\n\r\n", b"GET / SMTP\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 40_000],

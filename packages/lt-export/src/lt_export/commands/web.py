@@ -13,7 +13,12 @@ def add_to(commands: Commands) -> None:
     parser = add_command(commands, "web", run, "write a page that runs the model in the browser")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the page's files go")
     parser.add_argument("--title", metavar="TEXT", help="of the page")
-    parser.add_argument("--onnxruntime-web", type=Path, metavar="FOLDER", help="where onnxruntime-web's files are")
+    parser.add_argument(
+        "--onnxruntime-web",
+        type=Path,
+        metavar="PATH",
+        help=".tgz or folder of the npm package onnxruntime-web (default: npm downloads it)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
