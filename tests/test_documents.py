@@ -22,6 +22,9 @@ PAGES = {
         "docs/onnx.md",
         "docs/edge.md",
         "docs/tensorrt.md",
+
+
+        "docs/server.md",
     ],
     "lt-data": ["packages/lt-data/README.md"],
     "lt-models": ["packages/lt-models/README.md"],

@@ -97,6 +97,10 @@ def test_every_file_that_pydicom_ships_is_shown_as_pydicom_shows_it_or_refused_w
     expected = expected if expected.ndim == 3 else np.stack([expected] * 3, axis=2)
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
+    if path.read_bytes()[128:132] == b"DICM":
+        np.testing.assert_array_equal(load_image(path.read_bytes()), pixels)
+    with pytest.raises(ImageDecodeError, match="pixels are above"):
+        load_image(path, max_pixels=pixels.shape[0] * pixels.shape[1] - 1)
 
 
 def test_there_are_as_many_of_them_as_expected():

@@ -100,6 +100,33 @@ def test_images_in_memory_are_read_like_files(tmp_path, corners):
     np.testing.assert_array_equal(load_image((tmp_path / "image.png").as_uri()), expected)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "ppm", "tif", "webp"])
+def test_the_content_of_a_file_is_read_like_the_file(tmp_path, corners, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(corners).save(tmp_path / f"image.{suffix}", **({"exif": exif} if suffix != "ppm" else {}))
+    content = (tmp_path / f"image.{suffix}").read_bytes()
+    np.testing.assert_array_equal(load_image(content), load_image(tmp_path / f"image.{suffix}"))
+
+
+def test_content_that_is_no_whole_image_is_an_error_without_a_path(tmp_path, corners):
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    whole = (tmp_path / "image.png").read_bytes()
+    refused = {b"": "this image: is empty", b"hello": "none of the image formats", whole[:-40]: "this image: "}
+    for content, reason in refused.items():
+        with pytest.raises(ImageDecodeError, match=reason) as caught:
+            load_image(content)
+        assert caught.value.path is None
+
+
+def test_bytes_that_spell_a_path_or_url_are_never_followed(tmp_path, corners):
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    for name in (str(tmp_path / "image.png"), (tmp_path / "image.png").as_uri()):
+        assert load_image(name).shape == corners.shape
+        with pytest.raises(ImageDecodeError, match="none of the image formats"):
+            load_image(name.encode())
+
+
 @pytest.mark.parametrize("array", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)])
 def test_arrays_of_another_type_or_shape_are_refused(array):
     with pytest.raises(ImageDecodeError):
@@ -158,6 +185,14 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path, monkeypatch, 
     (tmp_path / "bomb.png").write_bytes(bomb)
     with pytest.raises(ImageDecodeError, match="bomb.png"):
         load_image(tmp_path / "bomb.png")
+
+
+def test_a_caller_may_set_a_lower_limit_of_pixels(tmp_path, corners):
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    for source in (tmp_path / "image.png", (tmp_path / "image.png").read_bytes()):
+        assert load_image(source, max_pixels=32 * 48).shape == (32, 48, 3)
+        with pytest.raises(ImageDecodeError, match="48 x 32 pixels are above 1535"):
+            load_image(source, max_pixels=32 * 48 - 1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")

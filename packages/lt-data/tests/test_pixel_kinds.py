@@ -249,6 +249,9 @@ def test_tiff_of_many_bands_comes_out_band_by_band(tmp_path, planar, order):
     pytest.importorskip("tifffile", reason="lt-data[tiff] is not installed")
     path = write_tiff(tmp_path / "a.tif", BANDS, planar=planar, order=order)
     np.testing.assert_array_equal(load_image(path, 6), BANDS)
+    np.testing.assert_array_equal(load_image(path.read_bytes(), 6, max_pixels=28), BANDS)
+    with pytest.raises(ImageDecodeError, match="7 x 4 pixels are above 27"):
+        load_image(path, 6, max_pixels=27)
     wide = write_tiff(tmp_path / "b.tif", BANDS.astype(np.uint16) * 257, planar=planar, order=order)
     np.testing.assert_array_equal(load_image(wide, 6), BANDS)
     clipped = load_image(wide, 6, Decoding(value_range=(0, 128 * 257)))

@@ -23,6 +23,7 @@ NAMES = [
     "ImageLike",
     "ImagePrediction",
     "LtDataError",
+    "MAX_PIXELS",
     "Normalize",
     "Prediction",
     "PredictionArgumentError",

@@ -77,8 +77,8 @@ class ImageClassification(nn.Module):
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
-            image: Path, URL, Pillow image, uint8 array of shape (H, W, C), or tensor of shape (C, H, W), uint8 or
-                float in [0, 1].
+            image: Path, URL, content of a file as bytes, Pillow image, uint8 array of shape (H, W, C), or tensor of
+                shape (C, H, W), uint8 or float in [0, 1].
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
             threshold: Multilabel models return every class whose score is greater, in (0, 1).
 
@@ -312,7 +312,7 @@ def _device(device: str | torch.device) -> torch.device:
 
 def _arrays(images: Sequence[ImageLike | torch.Tensor]) -> Sequence[ImageLike]:
     """Tensors as the arrays that `load_inputs` takes; a single image is left for it to refuse."""
-    if isinstance(images, (str, os.PathLike, Image.Image)):
+    if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
         return images
     return [_array(image) if isinstance(image, torch.Tensor) else image for image in images]
 

@@ -14,6 +14,7 @@ from .folder_prediction import ImagePrediction as ImagePrediction
 from .folder_prediction import predict_folder as predict_folder
 from .images.decoding import Decoding as Decoding
 from .images.decoding import Frame as Frame
+from .images.formats import MAX_PIXELS as MAX_PIXELS
 from .images.open import ImageLike as ImageLike
 from .images.open import load_image as load_image
 from .index.build import DatasetIndex as DatasetIndex

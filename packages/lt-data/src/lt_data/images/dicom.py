@@ -18,7 +18,9 @@ from lt_data.images.quiet import quiet
 from lt_data.images.transfer_syntax import JPEG, JPEG_2000, RLE
 
 
-def read_dicom(stream: BinaryIO, path: Path | str, decoding: Decoding, frame: int | None) -> npt.NDArray[np.uint8]:
+def read_dicom(
+    stream: BinaryIO, path: Path | str, decoding: Decoding, frame: int | None, max_pixels: int
+) -> npt.NDArray[np.uint8]:
     """Pixels of one frame of a DICOM file.
 
     Threads take turns, as pydicom's warnings can be silenced for a whole process only.
@@ -28,6 +30,7 @@ def read_dicom(stream: BinaryIO, path: Path | str, decoding: Decoding, frame: in
         path: Its name, for errors.
         decoding: Which frame where `frame` is None, and how values become brightness.
         frame: Index of the frame, from 0.
+        max_pixels: Frames with more are refused.
 
     Returns:
         uint8 of shape (H, W), or (H, W, 3) in RGB.
@@ -38,6 +41,8 @@ def read_dicom(stream: BinaryIO, path: Path | str, decoding: Decoding, frame: in
     try:
         with quiet():
             header = read_header(stream)
+            if header.rows * header.columns > max_pixels:
+                raise ValueError(f"{header.columns} x {header.rows} pixels are above {max_pixels}")
             index = _wanted_frame(header, decoding, frame)
             stored = _decoded(header, index)
             shown_by = _shown_by(header, index)

@@ -19,8 +19,9 @@ from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
 from lt_data.images.tiff import read_bands
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Frame | Image.Image | npt.NDArray[np.uint8]"
-"""Path, URL (http, https, file), frame of a DICOM file, Pillow image, or uint8 array of shape (H, W) or (H, W, C)."""
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | npt.NDArray[np.uint8]"
+"""Path, URL (http, https, file), content of a file, frame of a DICOM file, Pillow image, or uint8 array of shape (H, W)
+or (H, W, C)."""
 
 URL_TIMEOUT_SECONDS = 30
 MAX_DOWNLOAD_BYTES = 256 * 2**20
@@ -30,7 +31,7 @@ DEFAULT_DECODING = Decoding()
 
 
 def load_image(
-    source: ImageLike, num_channels: int = 3, decoding: Decoding = DEFAULT_DECODING
+    source: ImageLike, num_channels: int = 3, decoding: Decoding = DEFAULT_DECODING, *, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
     """Read an image the way training saw its images.
 
@@ -39,9 +40,12 @@ def load_image(
     frames the one that `decoding` or a `Frame` names.
 
     Args:
-        source: Path, URL, frame of a DICOM file, Pillow image or array.
+        source: Path, URL, content of a file as bytes, frame of a DICOM file, Pillow image or array. Bytes are never
+            taken for a path, and no file or URL is opened for them.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers must be the image's own.
         decoding: How values of more than 8 bits become pixels.
+        max_pixels: Files with more are refused from their header; never more than 178,956,970. Decoding takes about 18
+            bytes a pixel.
 
     Returns:
         uint8 of shape (H, W, num_channels), values 0 to 255.
@@ -53,53 +57,66 @@ def load_image(
         return _from_array(source, num_channels)
     if isinstance(source, Image.Image):
         return _from_pillow(source, num_channels, "this image", None, decoding.value_range)
+    if isinstance(source, bytes):
+        return _from_bytes(source, num_channels, decoding, max_pixels)
     if isinstance(source, Frame):
-        return _from_file(Path(source.path), num_channels, decoding, source.index)
+        return _from_file(Path(source.path), num_channels, decoding, source.index, max_pixels)
     if not isinstance(source, (str, os.PathLike)):
-        raise ImageDecodeError(f"expected a path, URL, Frame, Pillow image or array, got {type(source).__name__}")
+        kind = type(source).__name__
+        raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {kind}")
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
-        return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None)
+        return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None, max_pixels)
     if isinstance(name, str) and name.startswith("file://"):
         name = _path_of_url(name)
-    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None)
+    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None, max_pixels)
 
 
-def _from_file(path: Path, num_channels: int, decoding: Decoding, frame: int | None) -> npt.NDArray[np.uint8]:
+def _from_file(
+    path: Path, num_channels: int, decoding: Decoding, frame: int | None, max_pixels: int
+) -> npt.NDArray[np.uint8]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageDecodeError(f"{path}: is not a file", path=path)
         with open(path, "rb") as stream:
-            return _from_stream(stream, num_channels, path, decoding, frame)
+            return _from_stream(stream, num_channels, path, decoding, frame, max_pixels)
     except OSError as error:
         raise ImageDecodeError(f"{path}: {error.strerror or error}", path=path) from error
 
 
+def _from_bytes(content: bytes, num_channels: int, decoding: Decoding, max_pixels: int) -> npt.NDArray[np.uint8]:
+    try:
+        return _from_stream(io.BytesIO(content), num_channels, "this image", decoding, None, max_pixels)
+    except ImageDecodeError as error:
+        error.path = None
+        raise
+
+
 def _from_stream(
-    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
     if not head:
         raise ImageDecodeError(f"{path}: is empty", path=path)
     if looks_like_dicom(head):
-        return _from_dicom(stream, num_channels, path, decoding, frame)
+        return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
     if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:
         _require_single(path, frame)
-        return read_bands(stream, path, num_channels, decoding.value_range)
+        return read_bands(stream, path, num_channels, decoding.value_range, max_pixels)
     try:
         image = Image.open(stream, formats=PILLOW_FORMATS)
     except UnidentifiedImageError as error:
         if urllib.parse.urlparse(str(path)).path.lower().endswith(".dcm"):
             stream.seek(0)
-            return _from_dicom(stream, num_channels, path, decoding, frame)
+            return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
         kinds = ", ".join(PILLOW_FORMATS)
         raise ImageDecodeError(f"{path}: is none of the image formats {kinds}, DICOM", path=path) from error
     except (Image.DecompressionBombError, ValueError, OSError, SyntaxError, EOFError) as error:
         raise ImageDecodeError(f"{path}: {error}", path=path) from error
     with image:
         _require_single(path, frame)
-        return _from_pillow(image, num_channels, str(path), path, decoding.value_range)
+        return _from_pillow(image, num_channels, str(path), path, decoding.value_range, max_pixels)
 
 
 def _require_single(path: Path | str, frame: int | None) -> None:
@@ -108,12 +125,12 @@ def _require_single(path: Path | str, frame: int | None) -> None:
 
 
 def _from_dicom(
-    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None
+    stream: BinaryIO, num_channels: int, path: Path | str, decoding: Decoding, frame: int | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
     # Imported where they are used, here and below: a device that shows one JPEG file waits for neither.
     from lt_data.images.dicom import read_dicom
 
-    pixels = read_dicom(stream, path, decoding, frame)
+    pixels = read_dicom(stream, path, decoding, frame, max_pixels)
     return _from_pillow(Image.fromarray(pixels), num_channels, str(path), path, None)
 
 
@@ -123,9 +140,11 @@ def _from_pillow(
     name: str,
     path: Path | str | None,
     value_range: tuple[float, float] | None,
+    max_pixels: int = MAX_PIXELS,
 ) -> npt.NDArray[np.uint8]:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageDecodeError(f"{name}: {image.width} x {image.height} pixels are above {MAX_PIXELS}", path=path)
+    limit = min(max_pixels, MAX_PIXELS)
+    if image.width * image.height > limit:
+        raise ImageDecodeError(f"{name}: {image.width} x {image.height} pixels are above {limit}", path=path)
     try:
         return to_array(image, num_channels, value_range)
     except (ValueError, OSError, SyntaxError, EOFError, TypeError, IndexError, KeyError, MemoryError) as error:

@@ -32,7 +32,7 @@ UPRIGHT: Mapping[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 
 def read_bands(
-    stream: BinaryIO, path: Path | str, num_channels: int, value_range: tuple[float, float] | None
+    stream: BinaryIO, path: Path | str, num_channels: int, value_range: tuple[float, float] | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
     """Pixels of the first page of a TIFF file whose number of samples a pixel is `num_channels`.
 
@@ -46,14 +46,16 @@ def read_bands(
         raise ImageDecodeError(f"{path}: TIFF with {num_channels} channels needs tifffile: {PIP_INSTALL}", path=path)
     try:
         with quiet():
-            return _first_page(stream, num_channels, value_range)
+            return _first_page(stream, num_channels, value_range, max_pixels)
     except Exception as error:  # tifffile raises whatever a damaged file leads it to
         reason = " ".join(str(error).split())
         kind = "" if isinstance(error, ValueError) and reason else f"is damaged TIFF ({type(error).__name__}) "
         raise ImageDecodeError(f"{path}: {kind}{reason}", path=path) from error
 
 
-def _first_page(stream: BinaryIO, num_channels: int, value_range: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
+def _first_page(
+    stream: BinaryIO, num_channels: int, value_range: tuple[float, float] | None, max_pixels: int
+) -> npt.NDArray[np.uint8]:
     import tifffile
 
     # A page alone, never a series: series of OME-TIFF are gathered from other files.
@@ -63,6 +65,8 @@ def _first_page(stream: BinaryIO, num_channels: int, value_range: tuple[float, f
             raise ValueError(f"has {page.samplesperpixel} channels, expected {num_channels}")
         if page.size > MAX_PIXELS:
             raise ValueError(f"{page.imagewidth} x {page.imagelength} x {num_channels} values are above {MAX_PIXELS}")
+        if page.imagewidth * page.imagelength > max_pixels:
+            raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels are above {max_pixels}")
         orientation = page.tags.valueof("Orientation", 1)
         values = page.asarray(maxworkers=1)
         values = values if page.axes == "YXS" else np.moveaxis(values, 0, 2)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lt_data import (
+    MAX_PIXELS,
     ImageDecodeError,
     ImageLike,
     Prediction,
@@ -64,7 +65,7 @@ class EdgeClassifier:
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
-            image: Path, URL, Pillow image, or uint8 array of shape (H, W, C).
+            image: Path, URL, content of a file as bytes, Pillow image, or uint8 array of shape (H, W, C).
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
             threshold: Multilabel models return every class whose score is greater, in (0, 1).
 
@@ -118,8 +119,8 @@ class EdgeClassifier:
             folder,
             out,
             self.task,
-            prepare=self._prepare,
-            score=self._score,
+            prepare=self.prepare,
+            score=self.run,
             topk=topk,
             threshold=threshold,
             batch_size=batch_size,
@@ -130,9 +131,34 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
             raise ImageDecodeError("expected a list of images; `predict` takes a single one")
-        return self._score([self._prepare(image) for image in images])
+        return self.run([self.prepare(image) for image in images])
+
+    def prepare(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+        """The first half of `scores`: read and preprocess one image.
+
+        Args:
+            image: As for `predict`.
+            max_pixels: Images with more are refused, as by `lt_data.load_image`.
+
+        Returns:
+            What `run` takes: float32 of shape (C, height, width); or, where the model preprocesses by itself, uint8 of
+            shape (H, W, C).
+
+        Raises:
+            ImageDecodeError: As for `predict`.
+        """
+        spec = self.task.preprocessing
+        pixels = load_image(image, spec.num_channels, spec.decoding, max_pixels=max_pixels)
+        return pixels if self.description.includes_preprocessing else preprocess(pixels, spec)
+
+    def run(self, prepared: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """The second half of `scores`: the model alone, on what `prepare` gave for each image."""
+        if not prepared:
+            return np.empty((0, len(self.task.classes)), dtype=np.float32)
+        parts = [self._run_alike(batch) for batch in _alike(prepared)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def benchmark(self, *, batch_size: int = 1, runs: int = 100, warmup: int = 10) -> Benchmark:
         """Measure preprocessing and model on images in memory of 480 x 640 pixels; decoding files is not in it.
@@ -153,18 +179,7 @@ class EdgeClassifier:
         """
         return selftest(self.scores, self.description)
 
-    def _prepare(self, image: ImageLike) -> npt.NDArray[Any]:
-        spec = self.task.preprocessing
-        pixels = load_image(image, spec.num_channels, spec.decoding)
-        return pixels if self.description.includes_preprocessing else preprocess(pixels, spec)
-
-    def _score(self, prepared: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        if not prepared:
-            return np.empty((0, len(self.task.classes)), dtype=np.float32)
-        parts = [self._score_alike(batch) for batch in _alike(prepared)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _score_alike(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def _run_alike(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         limits, count = self._runner.batch_limits, len(batch)
         step = limits.largest or max(count, limits.smallest)
         parts = []

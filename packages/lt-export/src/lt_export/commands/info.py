@@ -1,0 +1,66 @@
+"""`lt-export info`: what a model file says about itself; the model is not run, nor is ONNX Runtime needed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lt_export.commands.arguments import Commands, add_command, add_json
+from lt_export.commands.printing import one_line, print_json
+
+SHOWN_CLASSES = 10
+
+
+def add_to(commands: Commands) -> None:
+    """The command and its options."""
+    add_json(add_command(commands, "info", run, "say what a model file says about itself, without running it"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the description of a file, its size and its SHA-256."""
+    import hashlib
+
+    from lt_export.metadata import from_metadata
+    from lt_export.runtime.onnx_file import read_onnx
+    from lt_export.summary import summary
+
+    file = read_onnx(arguments.model)
+    values = {
+        "path": str(arguments.model),
+        "bytes": len(file.content),
+        "sha256": hashlib.sha256(file.content).hexdigest(),
+        **summary(from_metadata(file.metadata, str(arguments.model))),
+    }
+    if arguments.json:
+        print_json(values)
+    else:
+        for name, value in _lines(values):
+            print(f"{name:<17} {one_line(value)}")
+    return 0
+
+
+def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+    from lt_data import listed
+
+    names = [f"{entry['id']} {entry['name']}" for entry in values["classes"]]
+    spec = values["preprocessing"]
+    height, width = spec["image_size"]
+    resize = f"{spec['resize_mode']} {spec['resize_scale']:g}" if spec["resize_mode"] == "crop" else spec["resize_mode"]
+    decoding = ", ".join(f"{name} {value}" for name, value in spec["decoding"].items() if value is not None)
+    return [
+        ("file", values["path"]),
+        ("size", f"{values['bytes'] / 1e6:.1f} MB"),
+        ("SHA-256", values["sha256"]),
+        ("task", values["task"]),
+        ("classes", f"{len(names)}: {listed(names, SHOWN_CLASSES)}"),
+        ("input", f"{height} x {width} pixels (height x width), {spec['num_channels']} channels"),
+        ("resize", f"{resize}, {spec['interpolation']}"),
+        ("mean", ", ".join(f"{value:g}" for value in spec["mean"])),
+        ("std", ", ".join(f"{value:g}" for value in spec["std"])),
+        ("decoding", decoding),
+        ("preprocessing", "inside the model" if values["includes_preprocessing"] else "by the runtime"),
+        ("precision", values["precision"]),
+        ("exported by", f"lt-export {values['lt_export_version'] or 'of unknown version'}"),
+        ("checkpoint", f"SHA-256 {values['checkpoint_sha256']}" if values["checkpoint_sha256"] else "not known"),
+        ("self-test", f"{values['reference_images']} images" if values["reference_images"] else "none in the file"),
+    ]
