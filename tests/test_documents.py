@@ -22,8 +22,6 @@ PAGES = {
         "docs/onnx.md",
         "docs/edge.md",
         "docs/tensorrt.md",
-
-
         "docs/server.md",
     ],
     "lt-data": ["packages/lt-data/README.md"],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -167,6 +168,17 @@ def test_a_selftest_passes_or_fails_with_a_sentence(make_onnx, capsys):
     assert out == ""
     assert err.startswith("error: this machine gives other scores")
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed here")
+def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexec_does_it(make_onnx, tmp_path, capsys):
+    model = make_onnx()
+    assert main(["build-engine", str(model), "--out", str(tmp_path / "m.trt"), "--max-batchsize", "4"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"trtexec --onnx={model}" in err
+    assert "--maxShapes=images:4x3x16x24" in err
 
 
 @pytest.mark.parametrize(

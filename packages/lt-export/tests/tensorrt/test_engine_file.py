@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import lt_export
 from lt_export import EdgeModelError, build_engine
+from lt_export.cli import main
 from lt_export.runtime import engine_file
 
 
@@ -212,3 +213,13 @@ def test_threads_of_the_processor_are_not_for_engines(gpu, engine):
 
 def test_without_tensorrt_it_is_said_what_is_missing(gpu, engine, without_tensorrt):
     refused(gpu, engine, r"m\.trt: cannot run here\. TensorRT is not installed")
+
+
+def test_the_command_builds_an_engine_and_says_what_one_is(gpu, make_onnx, tmp_path, capsys):
+    assert main(["build-engine", str(make_onnx()), "--out", str(tmp_path / "own.trt"), "--max-batchsize", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"wrote {tmp_path / 'own.trt'}")
+    assert main(["info", str(tmp_path / "own.trt"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in found["classes"]] == ["red", "grün", "blue"]
+    assert found["bytes"] == (tmp_path / "own.trt").stat().st_size
+    assert main(["selftest", str(tmp_path / "own.trt")]) == 0

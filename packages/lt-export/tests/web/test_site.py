@@ -9,6 +9,7 @@ from PIL import Image
 
 import lt_export
 from lt_export import EdgeModelError, ExportError
+from lt_export.cli import main
 
 FILES = [
     "app.js",
@@ -129,3 +130,12 @@ def test_a_model_of_channels_that_no_browser_gives_is_refused(make_model, tmp_pa
     model = make_model(num_channels=5, mean=(0.5,) * 5, std=(0.5,) * 5)
     with pytest.raises(EdgeModelError, match="5 channels; a browser gives 1"):
         lt_export.write_site(model, tmp_path / "site")
+
+
+def test_the_command_writes_the_same_site(make_model, archive, tmp_path, capsys):
+    model = make_model()
+    arguments = ["--title", "mine", "--onnxruntime-web", str(archive)]
+    assert main(["web", str(model), "--out", str(tmp_path / "site"), *arguments]) == 0
+    assert str(tmp_path / "site") in capsys.readouterr().out
+    assert below(tmp_path / "site") == FILES
+    assert "<title>mine</title>" in (tmp_path / "site" / "index.html").read_text()

@@ -108,6 +108,14 @@ def test_the_model_and_the_files_of_a_run_are_kept_as_artifacts(job):
     assert kept == {"metrics.json", "per_class.csv", "train.log"}
 
 
+def test_the_files_of_an_offline_run_are_waited_for_however_slow_the_machine(job, monkeypatch):
+    monkeypatch.setattr("lt_train.loggers.remote.END_SECONDS", 0.0)
+    job.run(steps=1, logger_args=LoggerArgs(wandb=WandbArgs(offline=True)))
+    (file,) = offline_files(job)
+    assert values_of([file], "val_loss") == pytest.approx(lines_of(job, "val_loss"))
+    assert [record.exit.exit_code for record in records(file) if record.HasField("exit")] == [0]
+
+
 def test_a_resumed_offline_run_goes_on_with_its_id_and_no_step_is_there_twice(job, monkeypatch):
     common = {
         "steps": 9,

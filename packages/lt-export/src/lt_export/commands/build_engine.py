@@ -27,9 +27,9 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build and write the engine."""
-    from lt_export import build_engine  # type: ignore[attr-defined]
+    from lt_export import build_engine
 
-    build_engine(
+    built = build_engine(
         arguments.model,
         arguments.out,
         min_batchsize=arguments.min_batchsize,
@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
         hardware_compatible=arguments.hardware_compatible,
         verbose=arguments.verbose,
     )
-    print(f"wrote {arguments.out}")
+    print(f"wrote {built.path} ({built.size / 1e6:.1f} MB): {built.verification}")
     return 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lt_export.commands.arguments import Commands, add_command, add_json
 from lt_export.commands.printing import one_line, print_json
+
+if TYPE_CHECKING:
+    from lt_export.runtime.description import Description
 
 SHOWN_CLASSES = 10
 
@@ -20,16 +24,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the description of a file, its size and its SHA-256."""
     import hashlib
 
-    from lt_export.metadata import from_metadata
-    from lt_export.runtime.onnx_file import read_onnx
     from lt_export.summary import summary
 
-    file = read_onnx(arguments.model)
+    content, description = _read(arguments.model)
     values = {
         "path": str(arguments.model),
-        "bytes": len(file.content),
-        "sha256": hashlib.sha256(file.content).hexdigest(),
-        **summary(from_metadata(file.metadata, str(arguments.model))),
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **summary(description),
     }
     if arguments.json:
         print_json(values)
@@ -37,6 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
         for name, value in _lines(values):
             print(f"{name:<17} {one_line(value)}")
     return 0
+
+
+def _read(model: Path) -> tuple[bytes, Description]:
+    from lt_export.metadata import from_metadata
+    from lt_export.runtime.engine_file import ENDINGS, read_engine
+    from lt_export.runtime.onnx_file import read_onnx
+
+    if model.suffix.lower() in ENDINGS:
+        engine = read_engine(model)
+        return engine.content, engine.manifest.description
+    file = read_onnx(model)
+    return file.content, from_metadata(file.metadata, str(model))
 
 
 def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:

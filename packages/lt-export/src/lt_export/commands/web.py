@@ -23,10 +23,8 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    from lt_export.web import write_site  # type: ignore[import-not-found]
+    from lt_export import write_site
 
-    options = {"title": arguments.title, "onnxruntime_web": arguments.onnxruntime_web}
-    given = {name: value for name, value in options.items() if value is not None}
-    write_site(arguments.model, arguments.out, **given)
-    print(f"wrote {arguments.out}")
+    site = write_site(arguments.model, arguments.out, title=arguments.title, onnxruntime_web=arguments.onnxruntime_web)
+    print(f"wrote {site.folder} ({site.bytes / 1e6:.1f} MB); try it: python -m http.server --directory {site.folder}")
     return 0
