@@ -25,7 +25,7 @@ class ScoredSamples:
 
     @property
     def truth(self) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_]:
-        """Class index of each image, int64 of shape (N,); for multilabel whether it has each class, bool (N, classes)."""
+        """Class index of each image, int64 (N,); for multilabel whether it has each class, bool (N, classes)."""
         if self.task.task == "multiclass":
             return self.samples.labels.astype(np.int64)
         present = np.zeros(self.scores.shape, dtype=np.bool_)
