@@ -84,13 +84,16 @@ def test_activations_that_fp16_cannot_hold_stay_in_fp32(tmp_path):
 
 
 def test_a_weight_that_fp16_cannot_hold_stays_in_fp32(tmp_path):
-    network = convolutional()
+    spec, inner = task_spec(), convolutional().eval()
+    wide, narrow = nn.Linear(8, 1024), nn.Linear(1024, 3)
     with torch.no_grad():
-        network[0].weight *= 1e6
-        network[1].running_var.fill_(1e10)
-    export_onnx(network, task_spec(), tmp_path / "m.onnx", precision="fp16", simplify=False)
+        wide.weight *= 1e6
+        narrow.weight *= 1e-6
+    export_onnx(nn.Sequential(*inner[:-1], wide, narrow), spec, tmp_path / "m.onnx", precision="fp16")
     weights = [numpy_helper.to_array(tensor) for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer]
-    assert all(np.isfinite(weight).all() for weight in weights if weight.dtype in (np.float16, np.float32))
+    assert all(np.isfinite(weight).all() for weight in weights)
+    (large,) = [weight for weight in weights if weight.size == 8 * 1024]
+    assert large.dtype == np.float32
 
 
 def test_scores_that_fp16_cannot_keep_are_refused(tmp_path):

@@ -56,6 +56,10 @@ def test_products_are_quantised_and_the_measured_accuracy_is_told(tmp_path, imag
     graph = onnx.load(tmp_path / "m.onnx").graph
     counts = collections.Counter(node.op_type for node in graph.node)
     assert counts["QuantizeLinear"] >= 1
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    *inner, head = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    assert "DequantizeLinear" in {makers.get(name) for node in inner for name in node.input}
+    assert "DequantizeLinear" not in {makers.get(name) for name in head.input}, "logits stay in fp32"
     scales = {tensor.name: tensor for tensor in graph.initializer}
     per_channel = [n for n in graph.node if n.op_type == "DequantizeLinear" and len(scales[n.input[1]].dims) == 1]
     assert any(scales[node.input[1]].dims[0] > 1 for node in per_channel)
