@@ -12,6 +12,7 @@ from torch import nn
 import lt_export
 from lt_data import TaskSpec
 from lt_export import ExportError, VerificationError, export_onnx
+from lt_export.verify import DYNAMIC_SIZES, in_batches
 
 
 @pytest.mark.parametrize("name", ["OnnxExport", "Agreement", "VerificationError", "export_onnx"])
@@ -138,3 +139,8 @@ def test_a_missing_folder_is_refused_before_any_work(tmp_path):
         export_onnx(convolutional(), task_spec(), tmp_path / "no" / "m.onnx")
     with pytest.raises(ExportError, match="is a folder"):
         export_onnx(convolutional(), task_spec(), tmp_path)
+
+
+def test_a_dynamic_batch_is_tried_with_one_two_and_five_images():
+    batches = list(in_batches([np.zeros(1, np.uint8)] * 12, DYNAMIC_SIZES))
+    assert [len(batch) for batch in batches] == [1, 2, 5, 1, 2, 5]

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from mean_colour import description
 
 import lt_export
-from lt_data import PredictionArgumentError, Preprocessing
+from lt_data import PredictionArgumentError, Preprocessing, usable_processors
 from lt_export import EdgeModelError, SelfTestError
 from lt_export.metadata import REFERENCE_SCORES, to_metadata
 from lt_export.probes import probe_images
+from lt_export.runtime.onnx_runner import open_session
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
@@ -128,3 +129,14 @@ def test_a_description_says_where_the_file_comes_from(make_onnx):
     found = lt_export.load(make_onnx()).description
     assert (found.precision, found.version, found.includes_preprocessing) == ("fp32", "0", False)
     assert found.task.classes.names == ("red", "green", "blue")
+
+
+def test_idle_threads_do_not_keep_processors_busy(make_onnx):
+    options = open_session(make_onnx().read_bytes(), num_threads=2).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.intra_op_num_threads == 2
+
+
+def test_threads_are_as_many_as_processors_that_may_be_used(make_onnx):
+    options = open_session(make_onnx().read_bytes()).get_session_options()
+    assert options.intra_op_num_threads == usable_processors()

@@ -125,7 +125,8 @@ def fit(
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        with progress.shown(), worker_errors(), memory_errors(), run.saver.closing(stop):
+        # Twice: PyTorch tells of a dead process at each end of another, which may be while the first is being handled.
+        with worker_errors(), progress.shown(), worker_errors(), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)
