@@ -101,7 +101,7 @@ def fit(
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
     classifier.to(fabric.device)
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
-    with ExitStack() as stack:
+    with ExitStack() as at_last, ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
             prepare(out, data, resume=resume)
@@ -125,8 +125,7 @@ def fit(
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
-        # Twice: PyTorch tells of a dead process at each end of another, which may be while the first is being handled.
-        with worker_errors(), progress.shown(), worker_errors(), memory_errors(), run.saver.closing(stop):
+        with progress.shown(), worker_errors(at_last), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         result = run.result(state)
         log_result(result, watched)

@@ -68,10 +68,24 @@ class Batches(Generic[Batch]):
             ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
             DatasetError: They are, but more than 1 % of all are such files.
         """
-        for batch, failures in self.loader:
+        for batch, failures in self._items():
             self.bad_images.record(failures)
             if batch is not None:
                 yield _unpacked(batch)
+
+    def _items(self) -> Iterator[_Item]:
+        items = iter(self.loader)
+        while True:
+            try:
+                yield next(items)
+            except StopIteration:
+                return
+            except (OSError, EOFError) as error:
+                if not self.loader.num_workers or "in DataLoader worker process" in str(error):
+                    raise
+                # Tensors are fetched from the process that made them. PyTorch has words of its own for one that is
+                # gone, but not where it goes in that very moment.
+                raise RuntimeError("DataLoader worker (pid unknown) closed its connection") from error
 
 
 def train_loader(
