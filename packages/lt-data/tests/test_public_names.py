@@ -55,6 +55,7 @@ NAMES = [
     "predict_folder",
     "preprocess",
     "resolve_transforms",
+    "results_in_order",
     "scan_folder",
     "scan_images",
     "select_labels",

@@ -1,3 +1,4 @@
+from .ahead import results_in_order as results_in_order
 from .data_config import DataConfig as DataConfig
 from .data_config import load_data_config as load_data_config
 from .errors import ConfigError as ConfigError
