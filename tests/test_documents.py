@@ -19,6 +19,7 @@ PAGES = {
         "docs/logging.md",
         "docs/models.md",
         "docs/predict.md",
+        "docs/evaluate.md",
         "docs/onnx.md",
         "docs/edge.md",
         "docs/tensorrt.md",

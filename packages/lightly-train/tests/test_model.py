@@ -14,12 +14,14 @@ import lightly_train
 from lightly_train.errors import EngineError, ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
 
 NAMES = [
+    "Evaluation",
     "ImageClassification",
     "OnnxExport",
     "Prediction",
     "TensorRTExport",
     "TrainResult",
     "errors",
+    "evaluate",
     "list_models",
     "load_model",
     "train_image_classification",

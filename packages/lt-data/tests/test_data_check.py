@@ -152,6 +152,17 @@ def test_files_in_more_than_one_split_are_leaks(folders):
     assert "Files in more than one split (2)" in str(report)
 
 
+def test_an_image_of_the_test_split_that_is_in_another_split_too_is_a_leak(folders):
+    (folders / "test/cat").mkdir(parents=True)
+    for split, name in (("train", "a.png"), ("val", "b.png")):
+        source = sorted((folders / split / "cat").iterdir())[0]
+        (folders / "test/cat" / name).write_bytes(source.read_bytes())
+    report = check({"train": folders / "train", "val": folders / "val", "test": folders / "test"})
+    leaked = {names for leak in report.leaks for names in leak.files.get("test", ())}
+    assert leaked == {str(folders / "test/cat/a.png"), str(folders / "test/cat/b.png")}
+    assert report.splits[2].counts["cat"] == 2
+
+
 def test_a_share_of_the_training_samples_is_checked_for_leaks_as_well(folders):
     for i in range(10):
         shutil.copy(folders / "train/cat/0.png", folders / f"train/cat/copy{i}.png")

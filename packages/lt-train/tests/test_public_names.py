@@ -10,6 +10,7 @@ NAMES = [
     "AccuracyArgs",
     "AverageArgs",
     "CalibrationArgs",
+    "ClassTable",
     "DeviceMemoryError",
     "EarlyStoppingArgs",
     "ExportedModel",
@@ -19,6 +20,7 @@ NAMES = [
     "LoggerArgs",
     "LtTrainError",
     "MLflowArgs",
+    "Measurement",
     "MetricArgs",
     "ModelArgs",
     "ModelFileError",
@@ -37,6 +39,7 @@ NAMES = [
     "WandbArgs",
     "fit",
     "load_exported",
+    "measure",
     "save_exported",
 ]
 

@@ -1,4 +1,6 @@
 from . import errors as errors
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
 from .model import ImageClassification as ImageClassification
 from .model import Prediction as Prediction
 from .model import load_model as load_model

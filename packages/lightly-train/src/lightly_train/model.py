@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -15,9 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lightly_train.progress import ProgressArg, shown_progress
+from lightly_train.summary import as_html, as_text, summary_rows
 from lt_data import (
     ImageDecodeError,
     ImageLike,
+    PredictionArgumentError,
     TaskSpec,
     check_selection,
     listed,
@@ -28,6 +31,8 @@ from lt_models import Classifier
 from lt_train import load_exported
 
 if TYPE_CHECKING:
+    from lightly_train.evaluation import Evaluation
+    from lt_data import FolderPrediction
     from lt_export import OnnxExport, TensorRTExport
 
 
@@ -49,12 +54,23 @@ class ImageClassification(nn.Module):
     Attributes:
         classifier: Normalised images to logits.
         task: Task, classes and preprocessing.
+        metrics: Values of its validation in training by logged name, empty if they are not known.
+        step: Optimiser steps it was trained for, None if that is not known.
     """
 
-    def __init__(self, classifier: Classifier, task: TaskSpec, source: SourceFile | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        task: TaskSpec,
+        source: SourceFile | None = None,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        step: int | None = None,
+    ) -> None:
         super().__init__()
         self.classifier = classifier
         self.task = task
+        self.metrics, self.step = dict(metrics or {}), step
         self._source = source
         self.eval()
 
@@ -63,10 +79,30 @@ class ImageClassification(nn.Module):
         names = listed(self.task.classes.names)
         return f"ImageClassification({self.classifier.spec.model}, {height} x {width}, {self.task.task}: {names})"
 
+    def _repr_html_(self) -> str:
+        return as_html("ImageClassification", self._summary())
+
+    def summary(self) -> str:
+        """What this model is, line by line: backbone, parameters, classes, input, and metrics of its training."""
+        return as_text("ImageClassification", self._summary())
+
+    def _summary(self) -> list[tuple[str, str]]:
+        return summary_rows(self.classifier, self.task, step=self.step, metrics=self.metrics)
+
     @property
     def classes(self) -> dict[int, str]:
         """Class name by class ID, in output order."""
         return self.task.classes.as_dict()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names in output order."""
+        return self.task.classes.names
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.classifier.parameters()).device
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float of shape (N, classes), of preprocessed images, float32 of shape (N, C, H, W)."""
@@ -101,21 +137,132 @@ class ImageClassification(nn.Module):
             {"labels": torch.from_numpy(one["labels"]), "scores": torch.from_numpy(one["scores"])} for one in selected
         ]
 
-    @torch.no_grad()
+    def predict_folder(
+        self,
+        folder: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
+        *,
+        topk: int = 1,
+        threshold: float = 0.5,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        resume: bool = False,
+        progress: ProgressArg = "auto",
+    ) -> FolderPrediction:
+        """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
+
+        Args:
+            folder: Where the images are; hidden files are passed over.
+            out: A `.csv` or `.jsonl` file for the predictions; None returns them.
+            topk: As for `predict`.
+            threshold: As for `predict`.
+            batch_size: Images at once.
+            num_workers: Threads that read images; None takes one for each usable processor.
+            resume: Whether to go on with an `out` that an interrupted call left.
+            progress: `"auto"` draws a bar on a terminal, and in a notebook that has ipywidgets; True, False, or a
+                function of the images done and in all.
+
+        Raises:
+            DatasetError: `folder` is not a folder or has no image.
+            PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set.
+        """
+        from lt_data import predict_folder
+
+        with shown_progress(progress, "predicting") as tell:
+            return predict_folder(
+                folder,
+                out,
+                self.task,
+                prepare=self.prepare,
+                score=self.run,
+                topk=topk,
+                threshold=threshold,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                resume=resume,
+                progress=tell,
+            )
+
+    def evaluate(
+        self,
+        data: Mapping[str, Any] | str | os.PathLike[str],
+        *,
+        split: Literal["train", "val", "test"] = "val",
+        metric_args: Mapping[str, Any] | None = None,
+        batch_size: int = 16,
+        num_workers: int | Literal["auto"] = "auto",
+        progress: ProgressArg = "auto",
+    ) -> Evaluation:
+        """The metrics of training on any labelled images; arguments and errors as of `lightly_train.evaluate`."""
+        from lightly_train.evaluation import evaluate
+
+        return evaluate(
+            self,
+            data,
+            split=split,
+            metric_args=metric_args,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+        )
+
+    def embed(self, images: Sequence[ImageLike | torch.Tensor], *, batch_size: int = 16) -> npt.NDArray[np.float32]:
+        """What the backbone makes of images: the pooled features that the head gets.
+
+        Args:
+            images: A list of images, each as for `predict`.
+            batch_size: Images of one forward pass, at least 1.
+
+        Returns:
+            float32 of shape (len(images), F).
+
+        Raises:
+            ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single one was given.
+            PredictionArgumentError: `batch_size` is out of range.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise PredictionArgumentError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
+        every = _arrays(images)
+        if not len(every):
+            return np.empty((0, self.classifier.num_features), dtype=np.float32)
+        parts = []
+        for start in range(0, len(every), batch_size):
+            inputs = torch.from_numpy(load_inputs(every[start : start + batch_size], self.task.preprocessing))
+            parts.append(self._evaluated(self.classifier.features, inputs).numpy())
+        return np.concatenate(parts)
+
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        inputs = load_inputs(_arrays(images), self.task.preprocessing)
-        if not len(inputs):
+        return self.run(torch.from_numpy(load_inputs(_arrays(images), self.task.preprocessing)))
+
+    def prepare(self, image: ImageLike | torch.Tensor) -> npt.NDArray[np.float32]:
+        """The first half of `scores`: read and preprocess one image, float32 of shape (C, height, width).
+
+        Raises:
+            ImageDecodeError: As for `predict`.
+        """
+        prepared: npt.NDArray[np.float32] = load_inputs(_arrays([image]), self.task.preprocessing)[0]
+        return prepared
+
+    def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
+        """The second half of `scores`: the network, on what `prepare` gave for each image, or a tensor of these."""
+        if not len(prepared):
             return np.empty((0, len(self.task.classes)), dtype=np.float32)
-        weights = next(self.classifier.parameters())
-        training = self.training
-        self.eval()
-        logits = self.classifier(torch.from_numpy(inputs).to(weights.device, weights.dtype))
-        self.train(training)
-        logits = logits.float().cpu()
+        inputs = prepared if isinstance(prepared, torch.Tensor) else torch.from_numpy(np.asarray(prepared))
+        logits = self._evaluated(self.classifier, inputs)
         scores = logits.softmax(dim=1) if self.task.task == "multiclass" else logits.sigmoid()
         result: npt.NDArray[np.float32] = scores.numpy()
         return result
+
+    @torch.no_grad()
+    def _evaluated(self, network: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+        """What a part of the classifier gives in evaluation mode, float32 on the CPU; the mode stays as it was."""
+        weights = next(self.classifier.parameters())
+        training = self.training
+        self.eval()
+        result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
+        self.train(training)
+        return result.float().cpu()
 
     def export_onnx(
         self,
@@ -298,7 +445,8 @@ def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "au
         ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
     """
     exported = load_exported(Path(path))
-    model = ImageClassification(exported.build(), exported.task, SourceFile.of(Path(path)))
+    source = SourceFile.of(Path(path))
+    model = ImageClassification(exported.build(), exported.task, source, metrics=exported.metrics, step=exported.step)
     return model.to(_device(device)).eval()
 
 
@@ -311,9 +459,9 @@ def _device(device: str | torch.device) -> torch.device:
 
 
 def _arrays(images: Sequence[ImageLike | torch.Tensor]) -> Sequence[ImageLike]:
-    """Tensors as the arrays that `load_inputs` takes; a single image is left for it to refuse."""
+    """Tensors as the arrays that `load_inputs` takes; a single image is refused."""
     if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
-        return images
+        raise ImageDecodeError("expected a list of images; `predict` takes a single one")
     return [_array(image) if isinstance(image, torch.Tensor) else image for image in images]
 
 

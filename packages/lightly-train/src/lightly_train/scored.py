@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data import SampleIndex, TaskSpec
+from lt_data import Problem, SampleIndex, TaskSpec
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -17,11 +17,13 @@ class ScoredSamples:
         task: Task, classes and preprocessing of the model.
         samples: The images and their labels, N of them.
         scores: Probabilities of all classes in output order, float32 of shape (N, classes), as `predict` gives them.
+        unreadable: Images that could not be read, and why; they are not among the samples.
     """
 
     task: TaskSpec
     samples: SampleIndex
     scores: npt.NDArray[np.float32]
+    unreadable: tuple[Problem, ...] = ()
 
     @property
     def truth(self) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_]:

@@ -58,8 +58,8 @@ def train_image_classification(
         out: Run folder; refused when it exists and is not empty, unless `overwrite` or `resume_interrupted`.
         data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files, or
             `val` as a share of the training samples; `classes`, a dict from class ID to name (None: the names in the
-            training data); `ignore_classes`, IDs or names; see `lt_data.DataConfig`. Or the path of a YAML file with
-            these keys.
+            training data); `ignore_classes`, IDs or names; see `lt_data.DataConfig`. `test` or `test_csv`: a split
+            that the best model is tested with at the end. Or the path of a YAML file with these keys.
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
         classification_task: `"multiclass"`, each image has one class; `"multilabel"`, each has any number, which needs
@@ -98,7 +98,7 @@ def train_image_classification(
             see `lt_train.LoaderArgs`.
 
     Returns:
-        Best step, best and last metrics, and the paths of the exported models.
+        Best step, best and last metrics, those of the test, and the paths of the exported models.
 
     Raises:
         ConfigError: Lists every argument and key that is unknown or wrong, with its full path.
@@ -155,6 +155,7 @@ def run(arguments: Arguments) -> TrainResult:
         data=TrainData(
             train=index.train,
             val=index.val,
+            test=index.test,
             augmentation=augmentation,
             on_bad_image=arguments.data.on_bad_image,
             cache=arguments.data.cache,

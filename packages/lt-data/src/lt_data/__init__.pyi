@@ -1,3 +1,4 @@
+from .ahead import results_in_order as results_in_order
 from .data_config import DataConfig as DataConfig
 from .data_config import load_data_config as load_data_config
 from .errors import ConfigError as ConfigError
@@ -23,6 +24,8 @@ from .index.check import check as check
 from .index.check_report import DataReport as DataReport
 from .index.folder import scan_folder as scan_folder
 from .index.folder import scan_images as scan_images
+from .index.for_model import LabelledSplit as LabelledSplit
+from .index.for_model import index_for_model as index_for_model
 from .index.samples import SampleIndex as SampleIndex
 from .index.scan import Scan as Scan
 from .index.write import write_split as write_split

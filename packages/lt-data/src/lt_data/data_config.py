@@ -6,15 +6,20 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 import yaml
 
-from lt_data.errors import ConfigError, Problem
+from lt_data.errors import ConfigError, Problem, listed
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least
+
+Split = Literal["train", "val", "test"]
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+"""Of files that are tables where a YAML file could be."""
 
 PATH_KEYS = ("train", "val", "test", "train_csv", "val_csv", "test_csv")
 
@@ -196,8 +201,60 @@ def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataCo
     Raises:
         ConfigError: The file cannot be read, or names every key that is unknown, missing or wrong.
     """
+    content, folder = _read(data)
+    return _located(structure(content, DataConfig, "data"), folder)
+
+
+def load_split_config(data: Mapping[str, Any] | str | os.PathLike[str], split: Split) -> DataConfig:
+    """The `data` argument where one split is of interest: others need not be there.
+
+    Args:
+        data: As for `load_data_config`; or a folder with one folder of images a class, or a CSV or Parquet file, which
+            then is the split.
+        split: Which one.
+
+    Returns:
+        Where training or validation data are not given, those of `split` stand in their place.
+
+    Raises:
+        ConfigError: As `load_data_config`; or `data` has no such split.
+    """
+    if split not in get_args(Split):
+        raise ConfigError([Problem("split", f"expected {' or '.join(map(repr, get_args(Split)))}, got {split!r}")])
+    content, folder = _plain_source(data, split) or _read(data)
+    given = {key: value for key, value in content.items() if value is not None}
+    own = next((key for key in (split, f"{split}_csv") if key in given), None)
+    if own is None:
+        there = [name for name in get_args(Split) if name in given or f"{name}_csv" in given]
+        what = f"is not given; choose a split that is ({listed(there) or 'there is none'}), or add `{split}_csv`"
+        raise ConfigError([Problem(f"data.{split}", f"{what} or a folder `{split}`")])
+    absent = [name for name in ("train", "val") if name not in given and f"{name}_csv" not in given]
+    # A share of the training data cannot stand in for them.
+    if not isinstance(given[own], (int, float)):
+        given |= {own.replace(split, name, 1): given[own] for name in absent}
+    return _located(structure(given, DataConfig, "data"), folder)
+
+
+def _plain_source(
+    data: Mapping[str, Any] | str | os.PathLike[str], split: Split
+) -> tuple[Mapping[str, Any], Path | None] | None:
+    """A folder of class folders or a table, as a dict; None for all else."""
+    if not isinstance(data, (str, os.PathLike)):
+        return None
+    path = Path(data).expanduser()
+    if path.is_dir():
+        return {split: path}, None
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return None
+    if not path.is_file():
+        raise ConfigError([Problem("data", f"{path} is not a file")])
+    return {f"{split}_csv": path}, None
+
+
+def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path | None]:
+    """The keys of `data`, and the folder that relative paths are relative to, None for the working directory."""
     if isinstance(data, Mapping):
-        return structure(data, DataConfig, "data")
+        return data, None
     if not isinstance(data, (str, os.PathLike)):
         raise ConfigError([Problem("data", f"expected a dict or the path of a YAML file, got {data!r}")])
     file = Path(data).expanduser()
@@ -208,7 +265,13 @@ def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataCo
     if not isinstance(content, dict):
         what = f"{file} must hold keys such as `train` and `val`, as YAML; it holds {repr(content)[:60]}"
         raise ConfigError([Problem("data", f"{what}; a table of images is given as {{'train_csv': ...}}")])
-    config = structure(content, DataConfig, "data")
+    return content, file.parent
+
+
+def _located(config: DataConfig, folder: Path | None) -> DataConfig:
+    """The config with its paths relative to `folder`."""
+    if folder is None:
+        return config
     paths = {key: getattr(config, key) for key in PATH_KEYS}
-    absolute: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if isinstance(path, Path)}
+    absolute: dict[str, Any] = {key: folder / path for key, path in paths.items() if isinstance(path, Path)}
     return attrs.evolve(config, **absolute)

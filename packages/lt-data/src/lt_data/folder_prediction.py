@@ -6,9 +6,8 @@ import csv
 import io
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -17,6 +16,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from lt_data.ahead import results_in_order
 from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
@@ -131,7 +131,7 @@ def predict_folder(
         stream = None if target is None else stack.enter_context(_appending(target))
         pool = stack.enter_context(ThreadPoolExecutor(num_workers or usable_processors()))
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        reading = _ahead(pool, lambda i: _read(prepare, scan.samples.image(i)), wanted, AHEAD * batch_size)
+        reading = results_in_order(pool, lambda i: _read(prepare, scan.samples.image(i)), wanted, AHEAD * batch_size)
         for batch in _batches(reading, batch_size):
             rows = _rows(batch, keys, task, score, topk=topk, threshold=threshold)
             unreadable += [row for row in rows if row.error is not None]
@@ -179,20 +179,6 @@ def _read(prepare: Prepare, image: Path | Frame) -> npt.NDArray[Any] | ImageDeco
         return prepare(image)
     except ImageDecodeError as error:
         return error
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[int], T], indices: Sequence[int], limit: int
-) -> Iterator[tuple[int, T]]:
-    """Results of `work` in the order of `indices`; never more than `limit` wait to be taken."""
-    waiting: deque[tuple[int, Future[T]]] = deque()
-    for index in indices:
-        waiting.append((index, pool.submit(work, index)))
-        if len(waiting) >= limit:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for index, future in waiting:
-        yield index, future.result()
 
 
 def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:

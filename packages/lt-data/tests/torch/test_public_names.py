@@ -12,6 +12,7 @@ NAMES = [
     "Batches",
     "EvalBatch",
     "EvalDataset",
+    "Failure",
     "Finisher",
     "SampleCache",
     "SampleKey",

@@ -21,11 +21,14 @@ from .loggers.config import LoggerArgs as LoggerArgs
 from .loggers.config import MLflowArgs as MLflowArgs
 from .loggers.config import TensorBoardArgs as TensorBoardArgs
 from .loggers.config import WandbArgs as WandbArgs
+from .measurement import Measurement as Measurement
+from .measurement import measure as measure
 from .metrics.config import AccuracyArgs as AccuracyArgs
 from .metrics.config import AverageArgs as AverageArgs
 from .metrics.config import CalibrationArgs as CalibrationArgs
 from .metrics.config import MetricArgs as MetricArgs
 from .metrics.config import PlainArgs as PlainArgs
+from .metrics.tally import ClassTable as ClassTable
 from .result import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder
 from .training import fit as fit

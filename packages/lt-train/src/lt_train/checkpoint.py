@@ -19,7 +19,7 @@ from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file
 
-DERIVED = ("task_spec", "train_files", "val_files")
+DERIVED = ("task_spec", "train_files", "val_files", "test_files")
 """What follows from the arguments and the data; told of only where no argument differs."""
 
 FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})

@@ -43,7 +43,9 @@ def check_first_images(task: TaskSpec, data: TrainData) -> None:
         ImageDecodeError: The first image, or each of the first few where bad ones are skipped, does not have
             `num_channels`, or is broken.
     """
-    for samples, spec in ((data.train, data.augmentation.preprocessing), (data.val, task.preprocessing)):
+    evaluated = [data.val] if data.test is None else [data.val, data.test]
+    splits = [(data.train, data.augmentation.preprocessing), *((samples, task.preprocessing) for samples in evaluated)]
+    for samples, spec in splits:
         last = 0 if data.on_bad_image == "error" else min(len(samples), TRIED_IMAGES) - 1
         for sample in range(last + 1):
             try:

@@ -18,6 +18,7 @@ class TrainData:
         train: Samples to train on.
         val: Samples to validate on.
         augmentation: What training does to its samples.
+        test: Samples that the best model is tested with at the end; None for no test.
         on_bad_image: What happens with images that cannot be read: `"skip"` leaves them out, logs each once and stops
             above 1 % of a split; `"error"` stops at the first.
         cache: Where decoded training images are kept for later epochs: `"ram"`, `"disk"` (in the run folder), or None.
@@ -29,6 +30,7 @@ class TrainData:
     train: SampleIndex
     val: SampleIndex
     augmentation: Augmentation
+    test: SampleIndex | None = None
     on_bad_image: Literal["skip", "error"] = "skip"
     cache: Literal["ram", "disk"] | None = None
     cache_limit_gb: float = 8.0

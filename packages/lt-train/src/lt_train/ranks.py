@@ -32,6 +32,15 @@ class FabricRanks:
             for buffer in model.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
+    @torch.no_grad()
+    def share_weights(self, model: nn.Module) -> None:
+        """Give every process the first one's weights and buffers."""
+        if self.fabric.world_size > 1:
+            for own in (*model.parameters(), *model.buffers()):
+                sent = own.contiguous()
+                torch.distributed.broadcast(sent, src=0)
+                own.copy_(sent)
+
     def largest(self, *numbers: int) -> tuple[int, ...]:
         """The largest of each number over the processes; all of them must ask."""
         if self.fabric.world_size == 1:

@@ -18,6 +18,7 @@ class TrainResult:
         exported_best: File of the best model, None when it was not asked for, or the watched metric was never defined.
         exported_last: File of the last model, None when it was not asked for.
         out: The run folder.
+        test_metrics: Values of the best model on the test split, by logged name; None where `data` has none.
     """
 
     best_step: int
@@ -26,3 +27,4 @@ class TrainResult:
     exported_best: Path | None
     exported_last: Path | None
     out: Path
+    test_metrics: dict[str, float] | None = None

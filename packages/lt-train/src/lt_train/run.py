@@ -81,6 +81,7 @@ class Run:
             **arguments,
             "train_files": data.train.fingerprint(),
             "val_files": data.val.fingerprint(),
+            **({} if data.test is None else {"test_files": data.test.fingerprint()}),
             "task_spec": json.loads(task.to_json()),
             "world_size": fabric.world_size,
         }
@@ -331,14 +332,18 @@ class Run:
         stop.agree(signal)
         return signal > 0
 
-    def result(self, state: TrainState) -> TrainResult:
-        """What the caller is told, and the report, at the end of a run."""
+    def report(self, state: TrainState, test: Validation | None = None) -> None:
+        """Write the report, at the end of a run."""
+        assert state.latest is not None
+        if self.fabric.is_global_zero:
+            write_report(self.out, self.task, self.watched, state.best or state.latest, state.latest, test)
+        self.fabric.barrier()
+
+    def result(self, state: TrainState, test: Validation | None = None) -> TrainResult:
+        """What the caller is told."""
         asked = self.config.save_checkpoint_args
         assert state.latest is not None
         best = state.best or state.latest
-        if self.fabric.is_global_zero:
-            write_report(self.out, self.task, self.watched, best, state.latest)
-        self.fabric.barrier()
         return TrainResult(
             best_step=best.step,
             best_metrics=best.metrics,
@@ -346,6 +351,7 @@ class Run:
             exported_best=self.out.exported_best if asked.save_best and state.best else None,
             exported_last=self.out.exported_last if asked.save_last else None,
             out=self.out.root,
+            test_metrics=test.metrics if test else None,
         )
 
 

@@ -67,6 +67,11 @@ class RunFolder:
         return self.root / "per_class.csv"
 
     @property
+    def test_per_class(self) -> Path:
+        """Figures of each class in the test split, where there is one."""
+        return self.root / "test_per_class.csv"
+
+    @property
     def tracking(self) -> Path:
         """Which runs of tracking services are this run."""
         return self.root / "tracking.json"
@@ -103,7 +108,7 @@ class RunFolder:
         for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
             shutil.rmtree(folder, ignore_errors=True)
         logs = (self.log, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
-        for file in (*logs, self.report, self.per_class):
+        for file in (*logs, self.report, self.per_class, self.test_per_class):
             file.unlink(missing_ok=True)
 
     def remove_temporary(self) -> None:
@@ -115,5 +120,6 @@ class RunFolder:
             self.metrics,
             self.report,
             self.per_class,
+            self.test_per_class,
         ):
             file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)

@@ -7,14 +7,17 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lt_data import TaskSpec, atomic_write
 from lt_train.metrics.tally import ClassTable
 from lt_train.run_folder import RunFolder
-from lt_train.state import Validation
+
+if TYPE_CHECKING:
+    from lt_train.state import Validation
 
 DENSE_CLASSES = 1000
 """Up to so many classes the confusions are a matrix."""
@@ -23,8 +26,10 @@ FORMAT = "lightly-train/metrics"
 VERSION = 1
 
 
-def write_report(folder: RunFolder, task: TaskSpec, watched: str, best: Validation, last: Validation) -> None:
-    """Write both files, whole or not at all.
+def write_report(
+    folder: RunFolder, task: TaskSpec, watched: str, best: Validation, last: Validation, test: Validation | None = None
+) -> None:
+    """Write both files, and `test_per_class.csv` where there was a test, each whole or not at all.
 
     Args:
         folder: Where.
@@ -32,6 +37,7 @@ def write_report(folder: RunFolder, task: TaskSpec, watched: str, best: Validati
         watched: Logged name of the metric that decided.
         best: The validation that `per_class.csv` and the confusions are of.
         last: The last one.
+        test: The test, with the step of the model that was tested.
     """
     document = {
         "format": FORMAT,
@@ -44,10 +50,24 @@ def write_report(folder: RunFolder, task: TaskSpec, watched: str, best: Validati
     }
     if task.task == "multiclass":
         document["confusion"] = confusion(best.table, task)
-    with atomic_write(folder.report) as stream:
+    if test is not None:
+        confusions = {"confusion": confusion(test.table, task)} if task.task == "multiclass" else {}
+        document["test"] = _validation(test) | confusions
+        write_per_class(folder.test_per_class, test.table, task)
+    write_json(folder.report, document)
+    write_per_class(folder.per_class, best.table, task)
+
+
+def write_per_class(path: Path, table: ClassTable, task: TaskSpec) -> None:
+    """Write `per_class` to a file, whole or not at all."""
+    with atomic_write(path) as stream:
+        stream.write(per_class(table, task).encode())
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write plain values as JSON that people can read, whole or not at all."""
+    with atomic_write(path) as stream:
         stream.write((json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    with atomic_write(folder.per_class) as stream:
-        stream.write(per_class(best.table, task).encode())
 
 
 def per_class(table: ClassTable, task: TaskSpec) -> str:

@@ -27,13 +27,14 @@ from lt_train.data import TrainData
 from lt_train.device_memory import memory_errors
 from lt_train.devices import as_launched, start_fabric
 from lt_train.errors import TrainConfigError
+from lt_train.final_test import score_test_split
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
 from lt_train.loggers.confusion_picture import MOST_CLASSES, confusion_picture
 from lt_train.loggers.parameters import resolved_parameters
 from lt_train.metrics.build import watched_metric
-from lt_train.metrics.plan import plan_metrics
-from lt_train.metrics_file import drop_validation
+from lt_train.metrics.plan import LOSS, TEST_LOSS, plan_metrics
+from lt_train.metrics_file import drop_values
 from lt_train.planning import plan_run
 from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
@@ -43,7 +44,7 @@ from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.signals import stop_request
-from lt_train.state import TrainState
+from lt_train.state import TrainState, Validation
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ def fit(
     earlier: Sequence[logging.LogRecord] = (),
 ) -> TrainResult:
     """Train a classifier, multiclass or multilabel as `task` says; `metrics.json` and `per_class.csv` come at the end.
+
+    Where `data` has a test split, the best model is tested when all else is done and on the disk.
 
     Args:
         out: Folder of the run; `RunFolder.check` has approved of it.
@@ -116,8 +119,9 @@ def fit(
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
-        if state.validation_due and fabric.is_global_zero:
-            drop_validation(out.metrics, state.step)
+        if resume and fabric.is_global_zero:
+            for name in (*([LOSS] if state.validation_due else []), TEST_LOSS):
+                drop_values(out.metrics, state.step, name)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
@@ -127,7 +131,15 @@ def fit(
         stop = stack.enter_context(stop_request())
         with progress.shown(), worker_errors(at_last), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
-        result = run.result(state)
+        run.report(state)
+        test: Validation | None = None
+        if data.test is not None:
+            with worker_errors(), memory_errors():
+                test = score_test_split(run, state, data.test, stop)
+        if test is not None:
+            loggers.log(state.step, test.metrics)
+            run.report(state, test)
+        result = run.result(state, test)
         log_result(result, watched)
         log_end(loggers, state, run, result)
     return result
@@ -162,7 +174,8 @@ def log_end(loggers: Loggers, state: TrainState, run: Run, result: TrainResult) 
         if validation is not None and run.task.task == "multiclass" and len(names) <= MOST_CLASSES:
             draw = partial(confusion_picture, validation.table.confusion, names)
             loggers.picture(validation.step, f"confusion/{name}", draw)
-    loggers.files((run.out.report, run.out.per_class, run.out.log), result.exported_best)
+    test = [run.out.test_per_class] if result.test_metrics is not None else []
+    loggers.files((run.out.report, run.out.per_class, *test, run.out.log), result.exported_best)
 
 
 def log_result(result: TrainResult, watched: str) -> None:

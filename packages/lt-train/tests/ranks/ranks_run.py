@@ -46,7 +46,8 @@ def learn(out: RunFolder, kind: str, index: DatasetIndex, processes: str, stop: 
         out=out,
         classifier=classifier,
         task=TaskSpec(task="multiclass", classes=index.classes, preprocessing=SPEC),
-        data=TrainData(train=index.train, val=index.val, augmentation=augmentation),
+        # Of the images that were validated with, a test must say what the best validation did.
+        data=TrainData(train=index.train, val=index.val, test=index.val, augmentation=augmentation),
         config=TrainConfig(
             steps=12,
             batch_size=8,

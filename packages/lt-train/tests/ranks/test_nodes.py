@@ -93,6 +93,20 @@ def test_two_processes_learn_from_the_same_batches_and_reach_the_metrics_of_one(
     assert_same_run(RunFolder(alone / kind), RunFolder(together / kind))
 
 
+@pytest.mark.parametrize("kind", ["whole", "frozen", "interrupted"])
+def test_several_processes_test_the_best_model_together_and_count_each_image_once(together, kind):
+    report = json.loads(RunFolder(together / kind).report.read_text())
+    best, test = report["best"], report["test"]
+    assert test["step"] == best["step"]
+    for name, value in best["metrics"].items():
+        # A whole model may round otherwise than a sharded one, or a head alone.
+        counted = name.endswith(("top1_acc_micro", "f1_macro", "precision_macro", "recall_macro"))
+        expected = value if counted else pytest.approx(value, rel=1e-5)
+        assert test["metrics"][name.replace("val_", "test_", 1)] == expected, name
+    assert test["confusion"] == report["confusion"]
+    assert sum(map(sum, test["confusion"]["counts"])) == 13
+
+
 def test_two_processes_that_were_stopped_end_with_bit_identical_weights(together):
     one, other = (RunFolder(together / kind) for kind in ("whole", "interrupted"))
     first, second = (load_exported(folder.exported_last).state for folder in (one, other))

@@ -68,12 +68,12 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     if task not in get_args(TaskName):
         raise ConfigError([Problem("task", f"expected {' or '.join(map(repr, get_args(TaskName)))}, got {task!r}")])
     sources = _sources(config, task)
-    there = [source for source in sources if _is_there(source)]
-    missing = [_missing(source) for source in sources if source not in there]
+    there = [source for source in sources if is_there(source)]
+    missing = [missing_source(source) for source in sources if source not in there]
     if config.classes is None and sources[0] not in there:
         return SourceScan(classes=None, splits={}, problems=tuple(missing))
     try:
-        names = config.classes if config.classes is not None else _names_of(sources[0], config)
+        names = config.classes if config.classes is not None else names_of(sources[0], config)
     except DatasetError as error:
         return SourceScan(classes=None, splits={}, problems=(*error.problems, *missing))
     kept = config.kept_classes(names)
@@ -81,15 +81,24 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     check_label_columns(names, config)
     ignored = {i: name for i, name in names.items() if i not in kept}
     _warn_of_the_same(there)
-    splits = {source.split: _scan(source, classes, ignored, config, task) for source in there}
+    splits = {
+        source.split: scan_source(source, classes, ignored, config, task, need_all=source.split == "train")
+        for source in there
+    }
     problems = [*missing, *_too_few(sources[0], classes)]
     if isinstance(config.val, float) and "train" in splits:
-        splits = _with_share(splits, config.val, config.split_seed, problems)
+        splits = with_share(splits, config.val, config.split_seed, problems)
     for split, scan in splits.items():
-        empty = classes_without(scan.samples, classes)
-        if empty and len(scan.samples) and split != "train":
-            logger.warning("%s: no image of %s; left out of averages over classes", split, listed(empty))
+        if split != "train":
+            warn_of_absent(split, scan.samples, classes)
     return SourceScan(classes=classes, splits=splits, problems=tuple(problems))
+
+
+def warn_of_absent(split: str, samples: SampleIndex, classes: Classes) -> None:
+    """Name the classes that no sample has."""
+    absent = classes_without(samples, classes)
+    if absent and len(samples):
+        logger.warning("%s: no image of %s; left out of averages over classes", split, listed(absent))
 
 
 def classes_without(samples: SampleIndex, classes: Classes) -> tuple[str, ...]:
@@ -101,22 +110,36 @@ def classes_without(samples: SampleIndex, classes: Classes) -> tuple[str, ...]:
 def _sources(config: DataConfig, task: TaskName) -> list[Source]:
     wanted = ["train", *([] if isinstance(config.val, float) else ["val"])]
     wanted += ["test"] if config.test is not None or config.test_csv is not None else []
-    sources = []
-    for split in wanted:
-        folder, table = getattr(config, split), getattr(config, f"{split}_csv")
-        sources.append(Source(split, folder if table is None else table, is_table=table is not None))
-    if task == "multilabel" and not all(source.is_table for source in sources):
-        needed = listed([f"`{source.split}_csv`" for source in sources])
-        raise ConfigError([Problem("data", f"multilabel needs {needed}: a folder gives one label an image")])
+    sources = [source_of(config, split) for split in wanted]
+    check_sources(sources, task)
     return sources
 
 
-def _is_there(source: Source) -> bool:
+def source_of(config: DataConfig, split: str) -> Source:
+    """Where a split comes from that is no share of another."""
+    folder, table = getattr(config, split), getattr(config, f"{split}_csv")
+    return Source(split, folder if table is None else table, is_table=table is not None)
+
+
+def check_sources(sources: Sequence[Source], task: TaskName) -> None:
+    """Refuse folders for multilabel tasks.
+
+    Raises:
+        ConfigError: One is a folder; names the keys that are needed.
+    """
+    if task == "multilabel" and not all(source.is_table for source in sources):
+        needed = listed([f"`{source.split}_csv`" for source in sources])
+        raise ConfigError([Problem("data", f"multilabel needs {needed}: a folder gives one label an image")])
+
+
+def is_there(source: Source) -> bool:
+    """Whether there is such a folder or file."""
     # Methods of Path raise where a folder on the way may not be entered.
     return os.path.isfile(source.path) if source.is_table else os.path.isdir(source.path)  # noqa: PTH112, PTH113
 
 
-def _missing(source: Source) -> Problem:
+def missing_source(source: Source) -> Problem:
+    """What to say of one that is not there."""
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
     return Problem(f"data.{key}", f"{source.path} is not a {kind}")
 
@@ -136,7 +159,7 @@ def _classes(names: Mapping[int, str]) -> Classes:
         raise ConfigError([Problem("data.classes", str(error))]) from error
 
 
-def _names_of(source: Source, config: DataConfig) -> dict[int, str]:
+def names_of(source: Source, config: DataConfig) -> dict[int, str]:
     """Classes that were left out of `data`, from the training split."""
     if source.is_table and config.csv_label_type == "id":
         raise ConfigError([Problem("data.classes", 'is required with csv_label_type="id": IDs have no names')])
@@ -164,19 +187,26 @@ def _few(source: Source, names: Sequence[str]) -> Problem:
     return Problem(str(source.path), what)
 
 
-def _scan(source: Source, classes: Classes, ignored: Mapping[int, str], config: DataConfig, task: TaskName) -> Scan:
-    """List one split, and log what was passed over."""
-    is_train = source.split == "train"
+def scan_source(
+    source: Source,
+    classes: Classes,
+    ignored: Mapping[int, str],
+    config: DataConfig,
+    task: TaskName,
+    *,
+    need_all: bool,
+) -> Scan:
+    """List one split, and log what was passed over; `need_all` makes a class without an image a problem."""
     if source.is_table:
-        grouped = is_train and config.split_group_column is not None
+        grouped = source.split == "train" and config.split_group_column is not None
         scan = scan_table(source.path, classes, ignored, config, task, grouped=grouped)
-        without = classes_without(scan.samples, classes) if is_train and not scan.problems else ()
+        without = classes_without(scan.samples, classes) if need_all and not scan.problems else ()
         hint = "add it to `ignore_classes` to train without it"
         more = tuple(Problem(str(source.path), f"has no row of class {name!r}; {hint}") for name in without)
         scan = attrs.evolve(scan, problems=scan.problems + more)
     else:
         scan = scan_folder(
-            source.path, classes, frozenset(ignored.values()), need_all=is_train, dicom_frame=config.dicom_frame
+            source.path, classes, frozenset(ignored.values()), need_all=need_all, dicom_frame=config.dicom_frame
         )
     logger.info("%s: %d images in %s", source.split, len(scan.samples), source.path)
     for note in scan.notes:
@@ -184,7 +214,7 @@ def _scan(source: Source, classes: Classes, ignored: Mapping[int, str], config: 
     return scan
 
 
-def _with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: list[Problem]) -> dict[str, Scan]:
+def with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: list[Problem]) -> dict[str, Scan]:
     """The splits with `val` taken from `train`."""
     train = splits["train"]
     chosen = split_off(train.samples, share, seed, train.groups)

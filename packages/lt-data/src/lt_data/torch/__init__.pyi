@@ -1,5 +1,6 @@
 from .augment import Augmentation as Augmentation
 from .bad_images import BadImages as BadImages
+from .bad_images import Failure as Failure
 from .batches import EvalBatch as EvalBatch
 from .batches import TrainBatch as TrainBatch
 from .cache import SampleCache as SampleCache

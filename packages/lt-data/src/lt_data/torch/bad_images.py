@@ -35,6 +35,11 @@ class BadImages:
     def __len__(self) -> int:
         return len(self._seen)
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Each file that could not be read, and why, in the order in which they were met."""
+        return tuple(Problem(name, message) for name, message in self._seen.items())
+
     def record(self, failures: Iterable[Failure]) -> None:
         """Count images and log those that are new.
 
@@ -52,4 +57,4 @@ class BadImages:
         if len(self._seen) > MAX_BAD_SHARE * self._num_samples:
             share = f"{len(self._seen)} of {self._num_samples} images cannot be read, which is more than 1 %"
             problems = [Problem("data", f"{share}; mend or remove them, see lt_data.check")]
-            raise DatasetError([*problems, *(Problem(path, message) for path, message in self._seen.items())])
+            raise DatasetError([*problems, *self.problems])

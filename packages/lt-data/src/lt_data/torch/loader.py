@@ -15,8 +15,6 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from lt_data.errors import ImageDecodeError
 from lt_data.torch.bad_images import BadImages, Failure
-from lt_data.torch.batches import EvalBatch
-from lt_data.torch.dataset import EvalDataset
 from lt_data.torch.sampler import SampleKey
 
 Batch = TypeVar("Batch")
@@ -45,6 +43,15 @@ class KeyedDataset(Protocol[Sample_co]):
 
     def substitute(self, key: SampleKey, attempt: int) -> SampleKey:
         """What takes the place of a sample that cannot be read."""
+
+
+class IndexedDataset(Protocol[Sample_co]):
+    """Samples by index, such as `EvalDataset`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample_co:
+        """One sample."""
 
 
 class Batches(Generic[Batch]):
@@ -124,7 +131,7 @@ def train_loader(
 
 
 def eval_loader(
-    dataset: EvalDataset,
+    dataset: IndexedDataset[Batch],
     *,
     batch_size: int,
     num_workers: int,
@@ -134,11 +141,11 @@ def eval_loader(
     on_bad_image: OnBadImage = "error",
     give_way: bool = False,
     **workers: Any,
-) -> Batches[EvalBatch]:
+) -> Batches[Batch]:
     """All samples in order, once over all ranks together: none is repeated to fill the last batch.
 
     Args:
-        dataset: Gives samples by index.
+        dataset: Gives samples by index, such as `EvalDataset`.
         batch_size: Samples of a batch of this rank.
         num_workers: Processes, kept from one validation to the next; 0 loads in this one.
         pin_memory: As for `train_loader`.

@@ -21,7 +21,8 @@ from lt_train.metrics.config import (
 )
 
 LOSS = "val_loss"
-VAL, TRAIN = "val_metric/", "train_metric/"
+TEST_LOSS = "test_loss"
+VAL, TRAIN, TEST = "val_metric/", "train_metric/", "test_metric/"
 
 LESS_IS_BETTER = frozenset({LOSS, f"{VAL}hamming_distance", f"{VAL}expected_calibration_error"})
 

@@ -1,0 +1,203 @@
+"""The metrics of a trained or exported model on labelled images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from lightly_train.progress import ProgressArg, shown_progress
+from lightly_train.scored import ScoredSamples
+from lt_data import (
+    PredictionArgumentError,
+    Problem,
+    TaskSpec,
+    index_for_model,
+    structure,
+    usable_processors,
+)
+from lt_train import ClassTable, MetricArgs, RunFolderError, measure
+from lt_train.run_folder import RunFolder
+from lt_train.run_report import confusion, finite_or_none, per_class, write_json, write_per_class
+
+if TYPE_CHECKING:
+    from lightly_train.model import ImageClassification
+    from lt_export import EdgeClassifier
+
+FORMAT = "lightly-train/evaluation"
+VERSION = 1
+
+EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
+"""Of models that run without PyTorch."""
+
+FEW_IMAGES = 256
+"""Below, loader processes take longer to start than they save."""
+
+MOST_WORKERS = 16
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Evaluation:
+    """How good a model is on labelled images; `print` shows it.
+
+    Attributes:
+        task: Task, classes and preprocessing of the model.
+        metrics: Values by name: those of training without `val_metric/`, such as `f1_macro`, or `f1/cat` of one class;
+            NaN where one is not defined.
+        table: Figures of each class, and the confusions.
+        num_images: How many images were scored.
+        unreadable: Images that could not be read, and why; they are in no figure.
+        scored: The images with their labels and scores.
+    """
+
+    task: TaskSpec
+    metrics: dict[str, float]
+    table: ClassTable = attrs.field(repr=False)
+    num_images: int
+    unreadable: tuple[Problem, ...]
+    scored: ScoredSamples = attrs.field(repr=False)
+
+    @property
+    def per_class(self) -> list[dict[str, Any]]:
+        """A dict for each class in output order, as a row of `per_class.csv`; NaN where there is no value."""
+        rows = []
+        for i, (class_id, name) in enumerate(self.task.classes.as_dict().items()):
+            figures = {key: float(column[i]) for key, column in self.table.columns.items()}
+            rows.append({"class_id": class_id, "name": name, "support": int(self.table.support[i]), **figures})
+        return rows
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64] | None:
+        """Multiclass: how often each class (row) was predicted as each (column), int64 of shape (classes, classes)."""
+        if self.task.task == "multilabel":
+            return None
+        counts = np.zeros((len(self.task.classes), len(self.task.classes)), dtype=np.int64)
+        counts[self.table.confusion[:, 0], self.table.confusion[:, 1]] = self.table.confusion[:, 2]
+        return counts
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write `metrics.json` and `per_class.csv`, the latter as a run has it; the folder is made where it is missing.
+
+        Raises:
+            RunFolderError: A run lies there, whose files of these names would be lost.
+        """
+        root = RunFolder(Path(folder))
+        if root.log.exists():
+            raise RunFolderError(f"{folder}: a run lies there, with files of the same names; choose another folder")
+        root.root.mkdir(parents=True, exist_ok=True)
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "task": self.task.task,
+            "classes": {str(i): name for i, name in self.task.classes.as_dict().items()},
+            "images": self.num_images,
+            "unreadable": [attrs.asdict(problem) for problem in self.unreadable],
+            "metrics": finite_or_none(self.metrics),
+        }
+        if self.task.task == "multiclass":
+            document["confusion"] = confusion(self.table, self.task)
+        write_per_class(root.per_class, self.table, self.task)
+        write_json(root.report, document)
+
+    def __str__(self) -> str:
+        unread = f", {len(self.unreadable)} more could not be read" if self.unreadable else ""
+        width = max(map(len, self.metrics), default=0)
+        lines = [f"{self.num_images} images{unread}", *(f"  {n:<{width}}  {v:.4f}" for n, v in self.metrics.items())]
+        return "\n".join([*lines, "", per_class(self.table, self.task).rstrip()])
+
+
+def evaluate(
+    model: ImageClassification | EdgeClassifier | str | os.PathLike[str],
+    data: Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    split: Literal["train", "val", "test"] = "val",
+    metric_args: Mapping[str, Any] | None = None,
+    batch_size: int = 16,
+    num_workers: int | Literal["auto"] = "auto",
+    progress: ProgressArg = "auto",
+) -> Evaluation:
+    """Measure a model on labelled images, with the scores of `predict` and the metrics of training.
+
+    For a model and a split that a run validated with, the values are those that it reported.
+
+    Args:
+        model: A trained model, or one from `lt_export.load`; or the path of an exported model or checkpoint (.pt,
+            .ckpt), an ONNX file (.onnx), or a TensorRT engine (.trt, .engine, .plan).
+        data: What training takes, as a dict or the path of a YAML file, of which only `split` need be there; or a
+            folder with one folder of images a class; or a CSV or Parquet file with the columns `image_path` and
+            `label`. Classes, and how DICOM files are read, are the model's.
+        split: Which part of a dict or YAML file; a folder or table is taken as it is.
+        metric_args: As in training: `classwise`, `threshold`, and a key for each metric; see `lt_train.MetricArgs`.
+        batch_size: Images at once.
+        num_workers: Who reads images: processes for a PyTorch model, threads for others; auto: one for each usable
+            processor, 16 at most, and no process for fewer than 256 images.
+        progress: `"auto"` draws a bar on a terminal or in a notebook; True, False, or a function of the images done
+            and in all.
+
+    Raises:
+        ConfigError: `data` or `metric_args` are wrong, or `data` names other classes or IDs than the model has.
+        DatasetError: Files differ from their description, a class is unknown to the model, or more than 1 % of the
+            images cannot be read.
+        ImageDecodeError: One cannot be, and `data` has `on_bad_image: error`.
+        TrainConfigError: A metric is asked for that the task does not have.
+        PredictionArgumentError: `batch_size` or `num_workers` is out of range.
+        ModelFileError: The file of the model is missing, damaged or not ours.
+        EdgeModelError: Likewise, of an ONNX file or engine; or the engine cannot run here.
+    """
+    _check_counts(batch_size, num_workers)
+    asked = structure(dict(metric_args or {}), MetricArgs, "metric_args")
+    # Brings PyTorch, for which wrong arguments need not wait.
+    from lightly_train.scoring import score_samples
+
+    loaded = _load(model) if isinstance(model, (str, os.PathLike)) else model
+    task = loaded.task
+    nothing = np.empty((0, len(task.classes)), dtype=np.float32)
+    measure(task, nothing, nothing, asked)  # refuses metrics of other tasks before anything is read
+    found = index_for_model(data, task, split=split)
+    with shown_progress(progress, "evaluating") as tell:
+        scored = score_samples(
+            loaded,
+            found.samples,
+            batch_size=batch_size,
+            num_workers=_workers(num_workers, len(found.samples)),
+            on_bad_image=found.on_bad_image,
+            progress=tell,
+        )
+    measured = measure(task, scored.scores, scored.truth, asked)
+    return Evaluation(
+        task=task,
+        metrics=measured.metrics,
+        table=measured.table,
+        num_images=measured.samples,
+        unreadable=scored.unreadable,
+        scored=scored,
+    )
+
+
+def _load(path: str | os.PathLike[str]) -> ImageClassification | EdgeClassifier:
+    if Path(path).suffix.lower() in EDGE_ENDINGS:
+        import lt_export
+
+        return lt_export.load(path)
+    from lightly_train.model import load_model
+
+    return load_model(path)
+
+
+def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:
+    for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+        if name == "num_workers" and value == "auto":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise PredictionArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def _workers(asked: int | Literal["auto"], num_images: int) -> int:
+    if asked != "auto":
+        return asked
+    return min(MOST_WORKERS, usable_processors()) if num_images >= FEW_IMAGES else 0

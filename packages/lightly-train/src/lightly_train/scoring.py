@@ -1,0 +1,179 @@
+"""From a model and labelled images to scores: those of `predict`, for every kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from lightly_train.progress import Progress
+from lightly_train.scored import ScoredSamples
+from lt_data import ImageDecodeError, Preprocessing, Problem, SampleIndex, load_inputs, results_in_order
+from lt_export import EdgeClassifier
+
+if TYPE_CHECKING:
+    from lightly_train.model import ImageClassification
+    from lt_data.torch import BadImages
+
+AHEAD = 2
+"""Batches that threads read before they are needed."""
+
+Indices = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+
+
+class NumberedInput(NamedTuple):
+    """Model inputs, and which samples they are of.
+
+    Attributes:
+        inputs: float32 tensor of shape (N, C, height, width), a single one without N.
+        indices: int64 tensor of shape (N,), a single one an int.
+    """
+
+    inputs: Any
+    indices: Any
+
+
+@attrs.frozen
+class NumberedInputs:
+    """Inputs of a split, exactly as `predict` makes them.
+
+    Attributes:
+        samples: What to read.
+        preprocessing: What to do to it.
+    """
+
+    samples: SampleIndex
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> NumberedInput:
+        """One sample.
+
+        Raises:
+            ImageDecodeError: The file is not a whole image.
+        """
+        import torch
+
+        (pixels,) = load_inputs([self.samples.image(index)], self.preprocessing)
+        return NumberedInput(torch.from_numpy(pixels), index)
+
+
+def score_samples(
+    model: ImageClassification | EdgeClassifier,
+    samples: SampleIndex,
+    *,
+    batch_size: int,
+    num_workers: int,
+    on_bad_image: Literal["skip", "error"] = "skip",
+    progress: Progress = lambda done, total: None,
+) -> ScoredSamples:
+    """Score labelled images, with what validation does with those that cannot be read.
+
+    Args:
+        model: A PyTorch model, which runs where it is; or one that runs without PyTorch.
+        samples: The images, with labels in the classes of the model.
+        batch_size: Images at once.
+        num_workers: Who reads images: processes for a PyTorch model, 0 for none; else threads, at least one.
+        on_bad_image: `"skip"` leaves out images that cannot be read, logs each, and stops above 1 %; `"error"` stops at
+            the first.
+        progress: Is told how many images are done, and how many there are.
+
+    Returns:
+        The images that could be read, in their order, and the others as `unreadable`.
+
+    Raises:
+        ImageDecodeError: `on_bad_image` is `"error"`, and an image cannot be read.
+        DatasetError: It is `"skip"`, and more than 1 % cannot be; names them all.
+    """
+    from lt_data.torch import BadImages
+
+    bad = BadImages(on_bad_image, len(samples))
+    if isinstance(model, EdgeClassifier):
+        batches = _edge_batches(model, samples, batch_size, num_workers, bad)
+    else:
+        batches, bad = _torch_batches(model, samples, batch_size, num_workers, on_bad_image)
+    scores = np.empty((len(samples), len(model.task.classes)), dtype=np.float32)
+    kept = np.zeros(len(samples), dtype=np.bool_)
+    for indices, batch in batches:
+        scores[indices], kept[indices] = batch, True
+        progress(int(indices[-1]) + 1, len(samples))
+    progress(len(samples), len(samples))
+    if not kept.all():
+        rows = np.flatnonzero(kept)
+        reasons = {problem.where: problem.what for problem in bad.problems}
+        unreadable = tuple(_problem(samples, i, reasons) for i in np.flatnonzero(~kept).tolist())
+        left = samples.take(rows)
+        return ScoredSamples(task=model.task, samples=left, scores=scores[rows], unreadable=unreadable)
+    return ScoredSamples(task=model.task, samples=samples, scores=scores)
+
+
+def _problem(samples: SampleIndex, index: int, reasons: dict[str, str]) -> Problem:
+    path = str(samples.path(index))
+    return Problem(path, reasons.get(path, "cannot be read"))
+
+
+def _torch_batches(
+    model: ImageClassification,
+    samples: SampleIndex,
+    batch_size: int,
+    num_workers: int,
+    on_bad_image: Literal["skip", "error"],
+) -> tuple[Iterator[tuple[Indices, Scores]], BadImages]:
+    from lt_data.torch import eval_loader
+
+    kind = model.device.type
+    loader = eval_loader(
+        NumberedInputs(samples, model.task.preprocessing),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=kind == "cuda",
+        on_bad_image=on_bad_image,
+        give_way=kind == "cpu",
+    )
+    return ((batch.indices.numpy(), model.run(batch.inputs)) for batch in loader), loader.bad_images
+
+
+def _edge_batches(
+    model: EdgeClassifier, samples: SampleIndex, batch_size: int, num_workers: int, bad: BadImages
+) -> Iterator[tuple[Indices, Scores]]:
+    def read(index: int) -> npt.NDArray[Any] | ImageDecodeError:
+        try:
+            return model.prepare(samples.image(index))
+        except ImageDecodeError as error:
+            return error
+
+    pool = ThreadPoolExecutor(max(1, num_workers))
+    try:
+        reading = results_in_order(pool, read, range(len(samples)), AHEAD * batch_size)
+        for indices, inputs in _in_batches(reading, batch_size, bad):
+            yield np.asarray(indices, dtype=np.int64), model.run(inputs)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_batches(
+    reading: Iterator[tuple[int, npt.NDArray[Any] | ImageDecodeError]], batch_size: int, bad: BadImages
+) -> Iterator[tuple[Sequence[int], Sequence[npt.NDArray[Any]]]]:
+    """What could be read, in batches; what could not be is recorded."""
+    from lt_data.torch import Failure
+
+    indices: list[int] = []
+    inputs: list[npt.NDArray[Any]] = []
+    for index, image in reading:
+        if isinstance(image, ImageDecodeError):
+            bad.record([Failure(str(image), image.path)])
+            continue
+        indices.append(index)
+        inputs.append(image)
+        if len(inputs) == batch_size:
+            yield indices, inputs
+            indices, inputs = [], []
+    if inputs:
+        yield indices, inputs
