@@ -18,6 +18,7 @@ class TrainResult:
         exported_best: File of the best model, None when it was not asked for, or the watched metric was never defined.
         exported_last: File of the last model, None when it was not asked for.
         out: The run folder.
+        report: The page about the run, None where none was written; `fit` writes none.
     """
 
     best_step: int
@@ -26,3 +27,4 @@ class TrainResult:
     exported_best: Path | None
     exported_last: Path | None
     out: Path
+    report: Path | None = None
