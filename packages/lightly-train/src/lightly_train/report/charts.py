@@ -13,7 +13,7 @@ from lightly_train.report.markup import Html, joined, tag
 from lightly_train.report.numbers import count, percent, plain, ticks
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 36
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 36
 """Of the plotting area in units of the drawing; a unit is a pixel on a phone."""
 
 FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -132,11 +132,11 @@ def confidence_chart(name: str, found: Reliability, *, x_label: str) -> Html:
     used = np.flatnonzero(found.samples).tolist()
     texts = [f"{bin_name(found, i)}: {count(int(found.samples[i]))} decisions" for i in used]
     drawn = [axes(area, y_ticks, FIFTHS, x_label, whole_percent, whole_percent), bars(area, found, shares, texts)]
-    legend = legend_entry("s0 wide", "share of all decisions")
+    legend = legend_entry("s0 wide", "share")
     rows = [(bin_name(found, i), count(int(found.samples[i])), percent(float(shares[i]))) for i in used]
     table = small_table((x_label, "decisions", "share"), rows)
     text = f"Bars of the share of all decisions for each {x_label}."
-    return figure(name, f"How many of {count(total)} decisions", text, joined(drawn), legend, table)
+    return figure(name, f"Share of the {count(total)} decisions by {x_label}", text, joined(drawn), legend, table)
 
 
 def bars(area: Area, found: Reliability, heights: Floats, texts: Sequence[str]) -> Html:

@@ -25,7 +25,7 @@ def arguments(data: ReportData) -> Section:
     ]
     off = [name for name, value, _ in data.arguments if value == OFF]
     listed = tag("p", *(piece for name in off for piece in (tag("code", name), " ")))
-    rest = tag("details", tag("summary", f"{len(off)} arguments that are off or not given (None)"), listed)
+    rest = tag("details", tag("summary", f"Arguments that are off or not given (None): {len(off)}"), listed)
     table = figures_table("Arguments", head, rows, text_columns=3)
     return Section("arguments", "Resolved arguments", lead, joined([table, rest]))
 
