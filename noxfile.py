@@ -16,6 +16,9 @@ PACKAGE_FOLDERS = tuple(f"packages/{package}" for package in PACKAGES)
 TENSORRT_STUBS = "tensorrt-stubs==10.13.0.35.1"
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
 
+NO_BROWSER = "--ignore=packages/lightly-train/tests/browser"
+"""These tests have a session of their own."""
+
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
@@ -126,10 +129,16 @@ def tests_lt_export(session: nox.Session) -> None:
 def tests_web(session: nox.Session) -> None:
     """The page that classifies in the browser, in headless Chromium. Without one it is skipped, but never in CI."""
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"], *GROUPS["web"])
-    if os.environ.get("CI") and not shutil.which("chromium"):
-        session.run("apt-get", "update", external=True)
-        session.run("apt-get", "install", "--yes", "--no-install-recommends", "chromium", external=True)
+    install_chromium(session)
     session.run("pytest", "packages/lt-export/tests/web", *session.posargs)
+
+
+@nox.session(name="tests-report", tags=["test"])
+def tests_report(session: nox.Session) -> None:
+    """The report of a run, in headless Chromium. Without one it is skipped, but never in CI."""
+    install(session, *PACKAGE_FOLDERS, *GROUPS["tests"], *GROUPS["web"])
+    install_chromium(session)
+    session.run("pytest", "packages/lightly-train/tests/browser", *session.posargs)
 
 
 @nox.session(tags=["test"])
@@ -156,8 +165,8 @@ def tests_server(session: nox.Session) -> None:
 @nox.session(name="tests-lightly-train", tags=["test"])
 def tests_lightly_train(session: nox.Session) -> None:
     """The facade with everything that its extras bring."""
-    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"])
-    session.run("pytest", "packages/lightly-train/tests", *session.posargs)
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
+    session.run("pytest", "packages/lightly-train/tests", NO_BROWSER, *session.posargs)
 
 
 @nox.session(tags=["test"])
@@ -177,8 +186,8 @@ def tests_minimum(session: nox.Session) -> None:
     wanted = ["packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"]]
     session.install("--resolution", "lowest-direct", *folders, "--editable", *wanted)
     suites = ("lt-data/tests", "lt-models/tests", "lt-train/tests", "lt-export/tests/export", "lightly-train/tests")
-    ignored = "--ignore=packages/lt-models/tests/families"
-    session.run("pytest", *(f"packages/{suite}" for suite in suites), ignored, *session.posargs)
+    ignored = ("--ignore=packages/lt-models/tests/families", NO_BROWSER)
+    session.run("pytest", *(f"packages/{suite}" for suite in suites), *ignored, *session.posargs)
 
 
 @nox.session(tags=["test"])
@@ -284,6 +293,13 @@ def compile_constraints(session: nox.Session, out: Path, *extra: str) -> None:
         external=True,
         silent=True,
     )
+
+
+def install_chromium(session: nox.Session) -> None:
+    """Chromium for CI; elsewhere it is the machine's own or none."""
+    if os.environ.get("CI") and not shutil.which("chromium"):
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", "--no-install-recommends", "chromium", external=True)
 
 
 def bare_environment(session: nox.Session, *requirements: str) -> Path:

@@ -17,6 +17,7 @@ PAGES = {
         "docs/data.md",
         "docs/training.md",
         "docs/logging.md",
+        "docs/report.md",
         "docs/models.md",
         "docs/predict.md",
         "docs/evaluate.md",

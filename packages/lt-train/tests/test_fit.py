@@ -55,6 +55,7 @@ def test_a_run_leaves_the_files_of_the_reference_page(job):
         "metrics.json",
         "metrics.jsonl",
         "per_class.csv",
+        "settings.json",
         "train.log",
     ]
     assert result.exported_best == job.out.exported_best
@@ -62,6 +63,17 @@ def test_a_run_leaves_the_files_of_the_reference_page(job):
     best = load_exported(job.out.exported_best)
     assert best.step == result.best_step
     assert best.metrics == result.best_metrics
+
+
+def test_the_settings_of_a_run_are_there_with_what_auto_became_and_why(job):
+    job.run(steps=2)
+    settings = json.loads(job.out.settings.read_text(encoding="utf-8"))
+    assert settings["arguments"]["steps"] == "2"
+    assert settings["resolved"]["steps"] == 2
+    assert settings["resolved"]["model_args.lr_warmup_steps"] == 0
+    assert settings["reasons"]
+    assert settings["devices"] | {"count": 1, "type": "cpu", "nodes": 1, "name": None} == settings["devices"]
+    assert settings["packages"]["torch"]
 
 
 def test_values_reach_jsonl_and_tensorboard_alike(job):
@@ -401,7 +413,7 @@ def test_loggers_and_exports_can_be_turned_off(job):
         save_checkpoint_args=SaveCheckpointArgs(save_best=False, save_last=False),
     )
     files = {path.name for path in job.out.root.rglob("*") if path.is_file()}
-    assert files == {"last.ckpt", "metrics.json", "per_class.csv", "train.log"}
+    assert files == {"last.ckpt", "metrics.json", "per_class.csv", "settings.json", "train.log"}
     assert result.exported_best is None
     assert result.exported_last is None
 

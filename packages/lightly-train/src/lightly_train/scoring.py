@@ -132,7 +132,7 @@ def _torch_batches(
     loader = eval_loader(
         NumberedInputs(samples, model.task.preprocessing),
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=min(num_workers, -(-len(samples) // batch_size)),
         pin_memory=kind == "cuda",
         on_bad_image=on_bad_image,
         give_way=kind == "cpu",

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from lightly_train.arguments import Arguments, is_model_file, read_arguments
 
 if TYPE_CHECKING:
-    from lt_data import DatasetIndex, Preprocessing
+    import torch
+
+    from lt_data import DatasetIndex, Preprocessing, TaskSpec
+    from lt_data.torch import Augmentation
     from lt_models import Classifier
     from lt_train import ExportedModel, TrainResult
 
@@ -98,7 +101,9 @@ def train_image_classification(
             see `lt_train.LoaderArgs`.
 
     Returns:
-        Best step, best and last metrics, those of the test, and the paths of the exported models.
+        Best step, best and last metrics, those of the test, and the paths of the exported models and of `report.html`.
+        The report is None where it could not be made, which the log tells with the reason, and in processes other than
+        the first.
 
     Raises:
         ConfigError: Lists every argument and key that is unknown or wrong, with its full path.
@@ -148,7 +153,7 @@ def run(arguments: Arguments) -> TrainResult:
             task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
             augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
             classifier = build_classifier(arguments, start, index, transforms.train)
-    return fit(
+    result = fit(
         out=folder,
         classifier=classifier,
         task=task,
@@ -168,6 +173,35 @@ def run(arguments: Arguments) -> TrainResult:
         resume=arguments.resume_interrupted,
         earlier=earlier,
     )
+    device = next(classifier.parameters()).device
+    del classifier  # its memory is free for the report's model
+    return with_report(arguments, result, index, task, augmentation, device)
+
+
+def with_report(
+    arguments: Arguments,
+    result: TrainResult,
+    index: DatasetIndex,
+    task: TaskSpec,
+    augmentation: Augmentation,
+    device: torch.device,
+) -> TrainResult:
+    """Write the report, in the first process only; what goes wrong with it does not touch the result."""
+    import attrs
+    import torch
+
+    from lt_train.run_log import first_process
+
+    ranked = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if torch.distributed.get_rank() if ranked else not first_process():
+        return result
+    from lightly_train.report.gather import FinishedRun
+    from lightly_train.report.write import write_report
+
+    run = FinishedRun(
+        arguments=arguments, result=result, index=index, task=task, augmentation=augmentation, device=device
+    )
+    return attrs.evolve(result, report=write_report(run))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ class TrainResult:
         exported_last: File of the last model, None when it was not asked for.
         out: The run folder.
         test_metrics: Values of the best model on the test split, by logged name; None where `data` has none.
+        report: The page about the run, None where none was written; `fit` writes none.
     """
 
     best_step: int
@@ -28,3 +29,4 @@ class TrainResult:
     exported_last: Path | None
     out: Path
     test_metrics: dict[str, float] | None = None
+    report: Path | None = None

@@ -72,6 +72,16 @@ class RunFolder:
         return self.root / "test_per_class.csv"
 
     @property
+    def settings(self) -> Path:
+        """The arguments, and what "auto" became; from the start of a run."""
+        return self.root / "settings.json"
+
+    @property
+    def page(self) -> Path:
+        """The report that people read, which lightly-train writes after a run."""
+        return self.root / "report.html"
+
+    @property
     def tracking(self) -> Path:
         """Which runs of tracking services are this run."""
         return self.root / "tracking.json"
@@ -108,7 +118,7 @@ class RunFolder:
         for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
             shutil.rmtree(folder, ignore_errors=True)
         logs = (self.log, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
-        for file in (*logs, self.report, self.per_class, self.test_per_class):
+        for file in (*logs, self.report, self.per_class, self.test_per_class, self.settings, self.page):
             file.unlink(missing_ok=True)
 
     def remove_temporary(self) -> None:
@@ -121,5 +131,7 @@ class RunFolder:
             self.report,
             self.per_class,
             self.test_per_class,
+            self.settings,
+            self.page,
         ):
             file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)

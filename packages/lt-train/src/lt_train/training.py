@@ -43,6 +43,7 @@ from lt_train.run import Run
 from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
+from lt_train.settings_file import write_settings
 from lt_train.signals import stop_request
 from lt_train.state import TrainState, Validation
 
@@ -114,6 +115,8 @@ def fit(
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
         log_arguments(fabric, arguments, plan, reasons, data, task)
+        if fabric.is_global_zero:
+            write_settings(out.settings, fabric, arguments, plan, reasons)
         warn_of_surprises(fabric, classifier, plan, len(data.train))
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)

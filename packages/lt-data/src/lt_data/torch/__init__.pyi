@@ -10,6 +10,7 @@ from .dataset import TrainDataset as TrainDataset
 from .finish import Finisher as Finisher
 from .grid import preview as preview
 from .grid import sample_grid as sample_grid
+from .grid import sample_views as sample_views
 from .loader import Batches as Batches
 from .loader import eval_loader as eval_loader
 from .loader import train_loader as train_loader

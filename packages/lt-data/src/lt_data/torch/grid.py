@@ -121,7 +121,7 @@ def sample_grid(
         if len(rows) == num_samples:
             break
         try:
-            cells = _row(samples, sample, augmentation, preprocessing, num_variants, seed)
+            cells = sample_views(samples, sample, augmentation, preprocessing, num_variants, seed)
         except ImageDecodeError as error:
             if on_bad_image == "error":
                 raise
@@ -133,7 +133,7 @@ def sample_grid(
     return grid(rows)
 
 
-def _row(
+def sample_views(
     samples: SampleIndex,
     sample: int,
     augmentation: Augmentation,
@@ -141,7 +141,22 @@ def _row(
     num_variants: int,
     seed: int,
 ) -> list[Image.Image]:
-    """A sample as validation sees it, then as epochs 0, 1, … of training do."""
+    """A sample as validation sees it, then as epochs 0, 1, … of training do.
+
+    Args:
+        samples: Where the sample is.
+        sample: Its index.
+        augmentation: What training does.
+        preprocessing: What validation does.
+        num_variants: How many epochs, at least 0.
+        seed: Seed of the run.
+
+    Returns:
+        `1 + num_variants` RGB images, each of its split's `image_size`; of more than three channels the first three.
+
+    Raises:
+        ImageDecodeError: The file is not a whole image.
+    """
     train, finisher = TrainDataset(samples, augmentation, seed), Finisher(augmentation)
     cells = [picture(EvalDataset(samples, preprocessing)[sample].images, preprocessing)]
     for epoch in range(num_variants):

@@ -1,0 +1,237 @@
+"""From a finished run to what its report shows."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lightly_train.arguments import Arguments
+from lightly_train.model import load_model
+from lightly_train.report.data import AugmentedSample, ReportData, Series
+from lightly_train.report.numbers import count
+from lightly_train.scoring import score_samples
+from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, usable_processors
+from lt_data.torch import Augmentation, sample_order, sample_views
+from lt_models import ClassifierSpec
+from lt_train import RunFolder, TrainResult
+from lt_train.metrics.build import is_classwise
+
+MOST_SCORED = 30_000
+"""Validation images of a report; of more an even sample is scored."""
+MOST_SCORES = 2**27
+"""Scores that are held in memory, 0.5 GB of them."""
+
+AUGMENTED_SAMPLES, AUGMENTED_VIEWS = 4, 5
+PEAK_LR = "(peak learning rate, scaled to the batch)"
+
+MOST_TRIES = 40
+"""Training images that are tried, should some be unreadable."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class FinishedRun:
+    """What a report is made from.
+
+    Attributes:
+        arguments: The user's.
+        result: How the run ended.
+        index: The images and labels.
+        task: What was learnt.
+        augmentation: What training did to images.
+        device: Where the run validated, and where the model is to be run again.
+    """
+
+    arguments: Arguments
+    result: TrainResult
+    index: DatasetIndex
+    task: TaskSpec
+    augmentation: Augmentation
+    device: torch.device
+
+
+def gather(run: FinishedRun) -> ReportData:
+    """Score the validation images with the best model, and collect everything else.
+
+    Raises:
+        DatasetError: Too many validation images can no longer be read.
+        ImageDecodeError: One cannot, and such images are not to be skipped.
+        OSError: A file of the run cannot be read.
+    """
+    result, index, folder = run.result, run.index, RunFolder(run.result.out)
+    settings = read_settings(folder.settings)
+    file = result.exported_best or result.exported_last or folder.checkpoint
+    of_best = result.exported_best is not None
+    model = load_model(file, device=run.device)
+    most = max(1, min(MOST_SCORED, MOST_SCORES // len(run.task.classes)))
+    samples = even_sample(index.val, most)
+    on_bad_image = run.arguments.data.on_bad_image
+    scored = score_samples(
+        model,
+        samples,
+        batch_size=max(1, int(settings["resolved"]["batch_size"]) // int(settings["devices"]["count"])),
+        num_workers=int(settings["resolved"]["num_workers"]),
+        on_bad_image=on_bad_image,
+    )
+    curves = read_curves(folder.metrics)
+    last_step = max((int(one.x[-1]) for one in curves.values()), default=result.best_step)
+    step = result.best_step if of_best else last_step
+    return ReportData(
+        title=folder.root.resolve().name,
+        created=datetime.now().astimezone(),
+        scored=scored,
+        num_validation=len(index.val),
+        threshold=run.arguments.training.metric_args.threshold,
+        metrics=result.best_metrics if of_best else result.last_metrics,
+        watched=watched_of(folder.report),
+        facts=(
+            ("Task", run.task.task),
+            ("Model", run.arguments.model),
+            ("Model of this report", file.name),
+            ("Steps", f"{count(last_step)} of {count(int(settings['resolved']['steps']))}"),
+            ("Training images", count(len(index.train))),
+            ("Validation images", count(len(index.val))),
+            ("Classes", count(len(run.task.classes))),
+            ("Image size", "{} x {} pixels".format(*run.task.preprocessing.image_size)),
+        ),
+        curves=curves,
+        best_step=step,
+        class_counts={"training": images_by_class(index.train), "validation": images_by_class(index.val)},
+        augmented=augmented(run),
+        arguments=argument_rows(settings, chosen_values(settings, run, model.classifier.spec)),
+        environment=environment(settings, run.device),
+        notes=notes(run, scored_images=len(scored.samples), asked=len(samples)),
+    )
+
+
+def even_sample(samples: SampleIndex, most: int) -> SampleIndex:
+    """All samples, or `most` of them in equal distances: each class has its share where its files are neighbours."""
+    if len(samples) <= most:
+        return samples
+    return samples.take(np.linspace(0, len(samples) - 1, most).round().astype(np.int64))
+
+
+def notes(run: FinishedRun, *, scored_images: int, asked: int) -> tuple[str, ...]:
+    """What the reader must know before the figures."""
+    total, texts = len(run.index.val), []
+    if asked < total:
+        texts.append(
+            f"Everything below the headline numbers and curves is of an even sample of {count(asked)} of the "
+            f"{count(total)} validation images."
+        )
+    if scored_images < asked:
+        texts.append(
+            f"{count(asked - scored_images)} validation images could not be read and are left out; see train.log."
+        )
+    if run.result.exported_best is None:
+        texts.append("This report is of the last model: no best one was saved.")
+    return tuple(texts)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """`settings.json` of a run."""
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return settings
+
+
+def watched_of(path: Path) -> str:
+    """The metric that decided, of a run's `metrics.json`."""
+    return str(json.loads(path.read_text(encoding="utf-8"))["watched"])
+
+
+def read_curves(path: Path) -> dict[str, Series]:
+    """Values over steps by logged name, of a run's `metrics.jsonl`; those of single classes are left out."""
+    if not path.is_file():
+        return {}
+    values: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            step = entry.pop("step")
+            for name, value in entry.items():
+                if not is_classwise(name):
+                    values[name].append((step, np.nan if value is None else value))
+    return {name: Series(name, *np.array(points, dtype=np.float64).T) for name, points in values.items()}
+
+
+def images_by_class(samples: SampleIndex) -> npt.NDArray[np.int64]:
+    """Images of each class; a multilabel image counts for each of its classes."""
+    return np.bincount(samples.labels, minlength=samples.num_classes).astype(np.int64)
+
+
+def augmented(run: FinishedRun) -> tuple[AugmentedSample, ...]:
+    """Some training images as training sees them; those that cannot be read are passed over, as the log has said."""
+    train, seed = run.index.train, run.arguments.training.seed
+    found: list[AugmentedSample] = []
+    for sample in sample_order(len(train), seed=seed, epoch=0)[:MOST_TRIES].tolist():
+        if len(found) == AUGMENTED_SAMPLES:
+            break
+        try:
+            views = sample_views(train, sample, run.augmentation, run.task.preprocessing, AUGMENTED_VIEWS, seed)
+        except ImageDecodeError:
+            continue
+        labels = ", ".join(run.task.classes.names[label] for label in train.labels_of(sample)[:5]) or "no label"
+        found.append(AugmentedSample(f"{labels} · {train.path(sample).name}", tuple(views)))
+    return tuple(found)
+
+
+def argument_rows(settings: Mapping[str, Any], chosen: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Name, value and reason of every argument, but for the classes, which the report names elsewhere.
+
+    Args:
+        settings: Of the run.
+        chosen: What else "auto" became.
+    """
+    reasons, rows = settings["reasons"], []
+    for name, value in settings["resolved"].items():
+        if name.startswith("data.classes."):
+            continue
+        text = chosen.get(name, "auto") if value == "auto" else str(value)
+        rows.append((PEAK_LR if name == "resolved.lr" else name, text, str(reasons.get(name, ""))))
+    return tuple(rows)
+
+
+def chosen_values(settings: Mapping[str, Any], run: FinishedRun, model: ClassifierSpec) -> dict[str, str]:
+    """What "auto" became where the loop had nothing to resolve, by argument."""
+    devices, train = settings["devices"], run.augmentation.preprocessing
+    return {
+        "devices": str(devices["count"]),
+        "accelerator": str(devices["type"]),
+        "strategy": str(devices["strategy"]),
+        "precision": str(devices["precision"]),
+        "float32_matmul_precision": "torch's own",
+        "model_args.pooling": model.pooling,
+        "model_args.head": model.head,
+        "model_args.loss": "cross_entropy" if run.task.task == "multiclass" else "bce",
+        "transform_args.image_size": str(list(train.image_size)),
+        "transform_args.num_channels": str(train.num_channels),
+        "transform_args.normalize": f"mean {list(train.mean)}, std {list(train.std)}",
+        "transform_args.resize_mode": train.resize_mode,
+        "metric_args.watch_metric": watched_of(RunFolder(run.result.out).report),
+    }
+
+
+def environment(settings: Mapping[str, Any], device: torch.device) -> tuple[tuple[str, str], ...]:
+    """Machine and versions."""
+    devices = settings["devices"]
+    name = f" ({devices['name']})" if devices["name"] else ""
+    packages = {"lightly-train": version("lightly-train"), **settings["packages"]}
+    return (
+        ("Devices", f"{devices['count']} x {devices['type']}{name} on {devices['nodes']} machine(s)"),
+        ("Precision", f"{devices['precision']}, {devices['strategy']}"),
+        ("Report computed on", str(device)),
+        ("Processors", f"{usable_processors()}, {platform.machine()}"),
+        ("System", f"{platform.system()} {platform.release()}"),
+        ("Python", platform.python_version()),
+        *packages.items(),
+    )

@@ -1,0 +1,66 @@
+"""`settings.json`: what a run was asked for, and what "auto" became, for scripts and reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from lt_data import atomic_write
+from lt_train.auto import Plan
+from lt_train.loggers.parameters import resolved_parameters
+
+FORMAT = "lightly-train/settings"
+VERSION = 1
+PACKAGES = ("lt-data", "lt-models", "lt-train", "torch", "timm", "lightning-fabric", "numpy", "pillow")
+
+
+def write_settings(
+    path: Path, fabric: Fabric, arguments: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str]
+) -> None:
+    """Write the file, whole or not at all; a resumed run writes it anew.
+
+    Args:
+        path: Where.
+        fabric: Tells devices and precision.
+        arguments: The user's, as plain values.
+        plan: Settings with nothing left open.
+        reasons: Why those that were "auto" became what they are, by name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "arguments": arguments,
+        "resolved": {
+            **resolved_parameters(arguments, plan),
+            "model_args.layer_decay": plan.layer_decay,
+            "model_args.feature_views": plan.feature_views,
+        },
+        "reasons": dict(reasons),
+        "devices": devices(fabric),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+    with atomic_write(path) as stream:
+        # A byte of a path that is not UTF-8 becomes the escape that JSON has for it.
+        stream.write((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def devices(fabric: Fabric) -> dict[str, Any]:
+    """What a run computes on and in, as plain values."""
+    on_gpu = fabric.device.type == "cuda"
+    return {
+        "count": fabric.world_size,
+        "nodes": getattr(fabric.strategy, "num_nodes", 1),
+        "type": fabric.device.type,
+        "name": torch.cuda.get_device_name(fabric.device) if on_gpu else None,
+        "strategy": type(fabric.strategy).__name__,
+        "precision": str(fabric.strategy.precision.precision),
+    }
