@@ -137,7 +137,7 @@ def fit(
         run.report(state)
         test: Validation | None = None
         if data.test is not None:
-            with worker_errors(), memory_errors():
+            with worker_errors(at_last), memory_errors():
                 test = score_test_split(run, state, data.test, stop)
         if test is not None:
             loggers.log(state.step, test.metrics)
