@@ -19,6 +19,7 @@ NAMES = [
     "LoggerArgs",
     "LtTrainError",
     "MLflowArgs",
+    "MainGuardError",
     "MetricArgs",
     "ModelArgs",
     "ModelFileError",
