@@ -20,6 +20,7 @@ NAMES = [
     "LoggerArgs",
     "LtTrainError",
     "MLflowArgs",
+    "MainGuardError",
     "Measurement",
     "MetricArgs",
     "ModelArgs",

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from lightly_train.run_config import asked
 from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure
+from lt_data.structuring import unknown_key
 from lt_train import TrainConfig
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ class Arguments:
         reuse_class_head: Keep the head's rows of classes whose name stays.
         given: The arguments as plain values, for the log and for comparing a resumed run; `out`, `overwrite` and
             `resume_interrupted` are not among them.
+        asked: Those arguments that differ from their defaults, as plain values that `read_arguments` reads again, for
+            `config.yaml`; `overwrite` and `resume_interrupted` are not among them.
     """
 
     out: Path
@@ -45,6 +49,7 @@ class Arguments:
     overwrite: bool
     reuse_class_head: bool
     given: Mapping[str, Any]
+    asked: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -59,13 +64,34 @@ class _Plain:
     reuse_class_head: bool
 
 
+@attrs.frozen(kw_only=True)
+class _Settings:
+    """Arguments that are read apart from training."""
+
+    data: DataConfig
+    transform_args: TransformConfig
+
+
+def argument_kinds() -> dict[str, Any]:
+    """Types of all arguments by name, as they are once they have been read."""
+    found: dict[str, Any] = {}
+    for cls in (_Plain, _Settings, TrainConfig):
+        attrs.resolve_types(cls)
+        found |= {field.name: field.type for field in attrs.fields(cls)}
+    return found
+
+
 def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     """Check the arguments of `train_image_classification`.
 
+    Args:
+        raw: All of them by name; what is missing or no argument is reported with the rest.
+
     Raises:
-        ConfigError: Lists every key that is unknown or wrong, in all arguments.
+        ConfigError: Lists every key that is unknown, missing or wrong, in all arguments.
     """
-    problems: list[Problem] = []
+    names = list(argument_kinds())
+    problems = [Problem(name, unknown_key(name, names)) for name in raw if name not in names]
 
     def collect(build: Callable[[], T]) -> T | None:
         try:
@@ -74,12 +100,14 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
             problems.extend(error.problems)
             return None
 
-    names = {field.name for field in attrs.fields(TrainConfig)}
-    settings = {name: _listed(value) for name, value in raw.items() if name in names and value is not None}
-    plain_names = {field.name for field in attrs.fields(_Plain)}
-    plain = collect(lambda: structure({name: raw[name] for name in plain_names}, _Plain, ""))
-    data = collect(lambda: load_data_config(raw["data"]))
-    transforms = collect(lambda: structure(raw["transform_args"] or {}, TransformConfig, "transform_args"))
+    setting_names = {field.name for field in attrs.fields(TrainConfig)}
+    settings = {name: _listed(value) for name, value in raw.items() if name in setting_names and value is not None}
+    plain_names = [field.name for field in attrs.fields(_Plain)]
+    plain = collect(lambda: structure({name: raw[name] for name in plain_names if name in raw}, _Plain, ""))
+    if raw.get("data") is None:
+        problems.append(Problem("data", "this key is required: a dict, or the path of a YAML file"))
+    data = collect(lambda: load_data_config(raw["data"])) if raw.get("data") is not None else None
+    transforms = collect(lambda: structure(raw.get("transform_args") or {}, TransformConfig, "transform_args"))
     training = collect(lambda: structure(settings, TrainConfig, ""))
     if plain is not None and plain.reuse_class_head and not is_model_file(str(plain.model)):
         problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
@@ -105,7 +133,26 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
             "reuse_class_head": plain.reuse_class_head,
             **_plain_values(attrs.asdict(training)),
         },
+        asked=_asked(os.fspath(raw["model"]), plain, data, transforms, training),
     )
+
+
+def _asked(
+    model: str, plain: _Plain, data: DataConfig, transforms: TransformConfig, training: TrainConfig
+) -> dict[str, Any]:
+    settings = asked(training)
+    weights = training.model_args.backbone_weights
+    if weights is not None:
+        settings["model_args"]["backbone_weights"] = str(Path(weights).absolute())
+    return {
+        "out": str(plain.out.absolute()),
+        "model": str(Path(model).absolute()) if is_model_file(model) else model,
+        "data": asked(data),
+        **({"classification_task": plain.classification_task} if plain.classification_task != "multiclass" else {}),
+        **({"reuse_class_head": True} if plain.reuse_class_head else {}),
+        **({"transform_args": asked(transforms)} if asked(transforms) else {}),
+        **settings,
+    }
 
 
 def _two_sources_of_weights(model: str, training: TrainConfig) -> list[Problem]:

@@ -13,6 +13,7 @@ LtModelsError             lt-models: names, weights
 LtTrainError              lt-train: runs and model files
 ├── DeviceMemoryError     a GPU has no memory for an image
 ├── LoaderWorkerError     a process that loads images was killed
+├── MainGuardError        a script without `if __name__ == "__main__":` cannot start workers here
 ├── ModelFileError        a file is no model of ours, or is damaged
 ├── OutOfSpaceError       a file does not fit on the disk
 ├── ResumeError           nothing to resume, or the run is not the same
@@ -43,6 +44,7 @@ from lt_train import (
     DeviceMemoryError,
     LoaderWorkerError,
     LtTrainError,
+    MainGuardError,
     ModelFileError,
     OutOfSpaceError,
     ResumeError,
@@ -64,6 +66,7 @@ __all__ = [
     "LtExportError",
     "LtModelsError",
     "LtTrainError",
+    "MainGuardError",
     "MissingPackageError",
     "ModelConfigError",
     "ModelFileError",

@@ -119,6 +119,8 @@ def train_image_classification(
         OutOfSpaceError: A file does not fit on the disk; what was saved before is intact.
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
+        MainGuardError: Processes that load images are started by importing the script again, as on Windows and macOS,
+            and it trains outside of `if __name__ == "__main__":`.
     """
     given = dict(locals())
     from lt_train.signals import leave_on_signals
@@ -129,6 +131,9 @@ def train_image_classification(
 
 def run(arguments: Arguments) -> TrainResult:
     """Check, build and train what `arguments` describe."""
+    from lt_train.main_guard import check_main_guard
+
+    check_main_guard(arguments.training.num_workers, arguments.training.loader_args.multiprocessing_context)
     with collector_at_rest():
         from rich.console import Console
 
@@ -169,6 +174,7 @@ def run(arguments: Arguments) -> TrainResult:
         ),
         config=arguments.training,
         arguments=arguments.given,
+        asked=arguments.asked,
         has_weights=starts_from_weights(arguments, start),
         resume=arguments.resume_interrupted,
         earlier=earlier,

@@ -7,6 +7,7 @@ from .data import TrainData as TrainData
 from .errors import DeviceMemoryError as DeviceMemoryError
 from .errors import LoaderWorkerError as LoaderWorkerError
 from .errors import LtTrainError as LtTrainError
+from .errors import MainGuardError as MainGuardError
 from .errors import ModelFileError as ModelFileError
 from .errors import OutOfSpaceError as OutOfSpaceError
 from .errors import ResumeError as ResumeError

@@ -5,6 +5,7 @@ LtTrainError
 ├── ModelFileError         also a ValueError: a file is no model or checkpoint of ours, or is damaged
 ├── ResumeError            also a ValueError: there is nothing to resume, or the run is not the same; says what differs
 ├── LoaderWorkerError      also a RuntimeError: a process that loads images is gone
+├── MainGuardError         also a RuntimeError: a script starts a run wherever it is imported, so in its own workers too
 ├── DeviceMemoryError      also a MemoryError: a batch does not fit in the memory of a GPU
 ├── OutOfSpaceError        also an OSError: a file does not fit on the disk; what was there before is intact
 ├── TrainConfigError       also a ValueError: settings that fit no run of this data; names the setting
@@ -35,6 +36,10 @@ class ResumeError(LtTrainError, ValueError):
 
 class LoaderWorkerError(LtTrainError, RuntimeError):
     """A process that loads images was killed or crashed. What was saved last is intact."""
+
+
+class MainGuardError(LtTrainError, RuntimeError):
+    """A script starts a run wherever it is imported, so in each process that it spawns too. Nothing was started."""
 
 
 class DeviceMemoryError(LtTrainError, MemoryError):

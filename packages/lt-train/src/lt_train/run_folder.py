@@ -52,6 +52,11 @@ class RunFolder:
         return self.root / "train.log"
 
     @property
+    def config(self) -> Path:
+        """The arguments, which start the same run again."""
+        return self.root / "config.yaml"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line."""
         return self.root / "metrics.jsonl"
@@ -117,7 +122,7 @@ class RunFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
             shutil.rmtree(folder, ignore_errors=True)
-        logs = (self.log, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
+        logs = (self.log, self.config, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
         for file in (*logs, self.report, self.per_class, self.test_per_class, self.settings, self.page):
             file.unlink(missing_ok=True)
 
@@ -127,6 +132,7 @@ class RunFolder:
             self.checkpoint,
             self.exported_last,
             self.exported_best,
+            self.config,
             self.metrics,
             self.report,
             self.per_class,

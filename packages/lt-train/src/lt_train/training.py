@@ -40,6 +40,7 @@ from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
 from lt_train.result import TrainResult
 from lt_train.run import Run
+from lt_train.run_config import write_run_config
 from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
@@ -58,6 +59,7 @@ def fit(
     data: TrainData,
     config: TrainConfig,
     arguments: Mapping[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
     has_weights: bool = False,
     resume: bool = False,
     earlier: Sequence[logging.LogRecord] = (),
@@ -74,6 +76,7 @@ def fit(
         config: How.
         arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones. None takes
             `config`.
+        asked: What starts the same run again, as plain values, for `config.yaml`; None writes none.
         has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
@@ -128,6 +131,8 @@ def fit(
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
+        if asked is not None and fabric.is_global_zero and not resume:
+            write_run_config(out.config, asked, arguments, plan, reasons)
         if not resume:
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)

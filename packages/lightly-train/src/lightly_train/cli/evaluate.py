@@ -1,0 +1,74 @@
+"""`lightly-train evaluate`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from lightly_train.cli.collect import read_as
+from lightly_train.cli.kinds import fields
+from lightly_train.cli.options import Option, options_of_class
+from lightly_train.cli.printing import print_json
+from lt_data import at_least
+from lt_train import MetricArgs
+
+SUMMARY = "Measure a model on a split of a data set and print the metrics as JSON."
+POSITIONAL = ("model", "data")
+
+
+@attrs.frozen(kw_only=True)
+class Arguments:
+    """What is measured.
+
+    Attributes:
+        model: Exported model (.pt).
+        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes.
+        split: Which images.
+        metric_args: As for train.
+        batch_size: Images at once.
+        num_workers: Processes that load images.
+        out: Folder for the figures in full.
+    """
+
+    model: Path
+    data: Path
+    split: Literal["train", "val", "test"] = "val"
+    metric_args: MetricArgs | None = None
+    batch_size: int = attrs.field(default=16, validator=at_least(1))
+    num_workers: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(0))
+    out: Path | None = None
+
+
+def kinds() -> dict[str, Any]:
+    """Types of the arguments by name."""
+    return {name: field.type for name, field in fields(Arguments).items()}
+
+
+def options() -> tuple[Option, ...]:
+    """Every argument of `lightly_train.evaluate`, and each key of its metrics."""
+    return options_of_class(Arguments)
+
+
+def run(words: Sequence[str]) -> None:
+    """Evaluate as `words` say.
+
+    Raises:
+        ConfigError: Lists every word, key and value that is wrong.
+    """
+    asked = read_as(Arguments, words, POSITIONAL)
+    lightly_train: Any = importlib.import_module("lightly_train")
+    found = lightly_train.evaluate(
+        asked.model,
+        asked.data,
+        split=asked.split,
+        metric_args=asked.metric_args,
+        batch_size=asked.batch_size,
+        num_workers=asked.num_workers,
+    )
+    if asked.out is not None:
+        found.write(asked.out)
+    print_json({**found.metrics, **({} if asked.out is None else {"out": str(asked.out)})})

@@ -1,0 +1,70 @@
+"""Types of options: what they are called in help, and what the text of a value means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import attrs
+
+from lt_train.yaml_text import read_yaml
+
+NAMES = {int: "integer", float: "number", str: "text", bool: "true|false", Path: "path", NoneType: "null"}
+
+
+def members(kind: Any) -> tuple[Any, ...]:
+    """The types that a value may have."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def settings_class(kind: Any) -> Any:
+    """The attrs class among them, None if there is none."""
+    return next((one for one in members(kind) if attrs.has(one)), None)
+
+
+def value_kind(kind: Any) -> Any:
+    """Of a dict among them the type of its values, None if there is none."""
+    return next((get_args(one)[1] for one in members(kind) if get_origin(one) is dict), None)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """Words that stand for themselves."""
+    literals = [one for one in members(kind) if get_origin(one) is Literal]
+    return tuple(choice for one in literals for choice in get_args(one) if isinstance(choice, str))
+
+
+def fields(cls: Any) -> dict[str, attrs.Attribute[Any]]:
+    """Fields of an attrs class by name, with types for names of types."""
+    attrs.resolve_types(cls)
+    return {field.name: field for field in attrs.fields(cls)}
+
+
+def shown(kind: Any) -> str:
+    """A type, in help."""
+    return "|".join(dict.fromkeys(_name(one) for one in members(kind)))
+
+
+def _name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    if get_origin(kind) in (tuple, list):
+        return "list"
+    return NAMES.get(kind, "mapping")
+
+
+def read_value(text: str, kind: Any) -> Any:
+    """What the text of an option means where a value of `kind` is expected.
+
+    Text stays text where nothing else is expected; lists may be written without brackets; all else is YAML. What is
+    not of the kind stays as it is: whoever checks values says so.
+    """
+    expected = members(kind)
+    if text in choices(kind):
+        return text
+    if text in ("null", "None") and NoneType in expected:
+        return None
+    if all(one in (str, Path, NoneType) or get_origin(one) is Literal for one in expected):
+        return text
+    is_list = any(get_origin(one) is tuple for one in expected) and str not in expected
+    return read_yaml(f"[{text}]" if is_list and not text.lstrip().startswith(("[", "{")) else text, otherwise=text)

@@ -1,0 +1,138 @@
+"""`lightly-train predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+
+from cyclopts import Parameter
+
+from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
+from lt_data import ImageDecodeError, PredictionArgumentError
+
+if TYPE_CHECKING:
+    from lt_data import FolderPrediction
+
+EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
+"""Of models that run without PyTorch."""
+
+EXIT_UNREADABLE = 2
+"""Exit status when an image could not be read, though the others were."""
+
+
+class Predictor(Protocol):
+    """What trained and exported models have in common."""
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """Class name by class ID."""
+
+    def predict(self, image: str, *, topk: int, threshold: float) -> Any:
+        """`labels` and `scores` of one image."""
+
+    def predict_folder(
+        self,
+        folder: Path,
+        out: Path | None,
+        *,
+        topk: int,
+        threshold: float,
+        batch_size: int,
+        num_workers: int | None,
+        resume: bool,
+        progress: Callable[[int, int], None],
+    ) -> FolderPrediction:
+        """Those of all images below a folder."""
+
+
+def predict(
+    model: Path,
+    images: Annotated[list[str], Parameter(negative=())],
+    *,
+    topk: int = 1,
+    threshold: float = 0.5,
+    device: str = "auto",
+    out: Path | None = None,
+    resume: bool = False,
+    batch_size: int = 16,
+    num_workers: int | None = None,
+) -> int:
+    """Classify images, or all images below a folder, and print one JSON object a line.
+
+    Images that cannot be read are named, and the others still classified.
+
+    Args:
+        model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
+        images: Paths or URLs of images; or one folder.
+        topk: Number of classes of a multiclass model to give.
+        threshold: A multilabel model gives every class whose score is greater.
+        device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
+        out: Of a folder, write a .csv or .jsonl file and print nothing.
+        resume: Of a folder, go on with the file that an interrupted call left.
+        batch_size: Of a folder, images at once.
+        num_workers: Of a folder, threads that read images; one for each processor if not given.
+    """
+    folders = [image for image in images if Path(image).is_dir()]
+    if folders and len(images) > 1:
+        raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")
+    if not folders and (out is not None or resume):
+        raise PredictionArgumentError("--out and --resume are for a folder, and none of the images is one")
+    classifier = load(model, device)
+    if not folders:
+        return _predict_images(classifier, images, topk=topk, threshold=threshold)
+    found = classifier.predict_folder(
+        Path(images[0]),
+        out,
+        topk=topk,
+        threshold=threshold,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        resume=resume,
+        progress=show_progress,
+    )
+    return _print_folder(Path(images[0]), found)
+
+
+def load(model: Path, device: str) -> Predictor:
+    """The model of a file, by its ending."""
+    if model.suffix.lower() in EDGE_ENDINGS:
+        import lt_export
+
+        return cast("Predictor", lt_export.load(model, device=cast("Any", device)))
+    from lightly_train.model import load_model
+
+    return cast("Predictor", load_model(model, device=device))
+
+
+def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: float) -> int:
+    status = 0
+    for image in images:
+        try:
+            found = classifier.predict(image, topk=topk, threshold=threshold)
+        except ImageDecodeError as error:
+            print_error(one_line(str(error)))
+            status = EXIT_UNREADABLE
+            continue
+        labels = [int(label) for label in found["labels"]]
+        names = [classifier.classes[label] for label in labels]
+        scores = [float(score) for score in found["scores"]]
+        print_json({"image": image, "labels": labels, "names": names, "scores": scores})
+    return status
+
+
+def _print_folder(folder: Path, found: FolderPrediction) -> int:
+    for row in found.predictions:
+        if row.error is None:
+            frame = {} if row.frame is None else {"frame": row.frame}
+            values = {"labels": row.labels, "names": row.names, "scores": row.scores}
+            print_json({"image": str(folder / row.path), **frame, **values})
+    for row in found.unreadable:
+        print_error(one_line(row.error or ""))
+    for note in found.notes:
+        print_note(one_line(note))
+    for problem in found.problems:
+        print_error(one_line(f"{problem.where}: {problem.what}"))
+    skipped = f", {found.skipped} were there already" if found.skipped else ""
+    print_note(f"{found.count} images classified, {len(found.unreadable)} unreadable{skipped}")
+    return EXIT_UNREADABLE if found.unreadable or found.problems else 0

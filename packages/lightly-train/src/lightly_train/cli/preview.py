@@ -1,0 +1,72 @@
+"""`lightly-train preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from lightly_train.cli.collect import read_as
+from lightly_train.cli.kinds import fields
+from lightly_train.cli.options import Option, options_of_class
+from lightly_train.cli.printing import print_json
+from lt_data import TransformConfig
+
+SUMMARY = "Write a picture of training samples as the model sees them: validation's way, then augmented."
+POSITIONAL = ("data",)
+
+
+@attrs.frozen(kw_only=True)
+class Arguments:
+    """What the picture shows.
+
+    Attributes:
+        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes.
+        out: PNG file to write; one that exists is replaced.
+        transform_args: As for train.
+        classification_task: As for train.
+        num_samples: Rows, one for each sample.
+        num_variants: Columns with augmented variants.
+        seed: As for train: the variants are those of a run with this seed.
+    """
+
+    data: Path
+    out: Path
+    transform_args: TransformConfig | None = None
+    classification_task: Literal["multiclass", "multilabel"] = "multiclass"
+    num_samples: int = 8
+    num_variants: int = 5
+    seed: int = 0
+
+
+def kinds() -> dict[str, Any]:
+    """Types of the arguments by name."""
+    return {name: field.type for name, field in fields(Arguments).items()}
+
+
+def options() -> tuple[Option, ...]:
+    """Every argument of `lt_data.torch.preview`, and each key of its transforms."""
+    return options_of_class(Arguments)
+
+
+def run(words: Sequence[str]) -> None:
+    """Write the picture that `words` ask for.
+
+    Raises:
+        ConfigError: Lists every word, key and value that is wrong.
+    """
+    asked = read_as(Arguments, words, POSITIONAL)
+    from lt_data.torch import preview
+
+    path = preview(
+        asked.data,
+        asked.out,
+        transform_args=asked.transform_args,
+        task=asked.classification_task,
+        num_samples=asked.num_samples,
+        num_variants=asked.num_variants,
+        seed=asked.seed,
+    )
+    print_json({"path": str(path)})

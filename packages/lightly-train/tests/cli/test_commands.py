@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import types
+
+import pytest
+from PIL import Image
+
+import lightly_train
+from lt_train import MetricArgs
+
+
+@pytest.fixture(scope="module")
+def onnx_model(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "модель один.onnx"
+    lightly_train.load_model(trained.exported_best, device="cpu").export_onnx(path)
+    return path
+
+
+@pytest.fixture
+def folder(data, tmp_path):
+    """Eight images below a folder with a name of spaces and letters, and one that is none."""
+    root = tmp_path / "снимки 2"
+    shutil.copytree(data["val"] / "blue", root / "blaue Bänder")
+    shutil.copytree(data["val"] / "red", root / "red")
+    (root / "red" / "broken.png").write_bytes(b"\x89PNG nothing")
+    return root
+
+
+@pytest.fixture
+def data_file(data, tmp_path):
+    (tmp_path / "мои data").mkdir()
+    file = tmp_path / "мои data" / "data.yaml"
+    file.write_text(f"train: {data['train']}\nval: {data['val']}\nclasses: {data['classes']}\n")
+    return file
+
+
+def test_images_are_classified_and_unreadable_ones_are_named(call, trained, onnx_model, folder):
+    images = [folder / "blaue Bänder" / "0.png", folder / "red" / "broken.png", folder / "red" / "1.png"]
+    for model in (trained.exported_best, onnx_model):
+        answer = call("predict", model, *images, "--device", "cpu", "--topk", 2)
+        rows = [json.loads(line) for line in answer.out.splitlines()]
+        assert [row["image"] for row in rows] == [str(images[0]), str(images[2])]
+        assert [row["names"][0] for row in rows] == ["blue", "red"]
+        assert answer.status == 2
+        assert answer.err.startswith("error: ")
+        assert "broken.png" in answer.err
+
+
+def test_a_folder_is_classified_line_by_line(call, onnx_model, folder):
+    answer = call("predict", onnx_model, folder, "--batch-size", 3, "--num-workers", 1)
+    rows = {row["image"]: row["names"] for row in map(json.loads, answer.out.splitlines())}
+    assert rows[str(folder / "blaue Bänder" / "2.png")] == ["blue"]
+    assert len(rows) == 8
+    assert answer.status == 2
+    assert "broken.png" in answer.err
+    assert "8 images classified, 1 unreadable" in answer.err
+
+
+@pytest.mark.parametrize("name", ["preds.csv", "die Ergebnisse ü.jsonl"])
+def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder, tmp_path, name):
+    out = tmp_path / name
+    assert call("predict", onnx_model, folder, "--out", out).out == ""
+    whole = out.read_bytes()
+    text = whole.decode("utf-8")
+    rows = (
+        [json.loads(line) for line in text.splitlines()]
+        if out.suffix == ".jsonl"
+        else list(csv.DictReader(text.splitlines()))
+    )
+    assert {row["path"] for row in rows} >= {"blaue Bänder/0.png", "red/broken.png"}
+    refused = call("predict", onnx_model, folder, "--out", out)
+    assert refused.status == 2
+    assert "is there already" in refused.err
+    lines = whole.splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[:-3]) + lines[-3][:5])
+    again = call("predict", onnx_model, folder, "--out", out, "--resume")
+    assert out.read_bytes() == whole
+    assert "were there already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict"], "--model requires an argument"),
+        (["predict", "nothing.onnx", "a.png"], "nothing.onnx: No such file or directory"),
+        (["predict", "nothing.pt", "a.png"], "nothing.pt"),
+        (["predict", "nothing.trt", "a.png"], "nothing.trt"),
+        (["predict", "m.onnx", "a.png", "--topkk", "3"], "Did you mean --topk?"),
+        (["predict", "m.onnx", "a.png", "--topk", "x"], "--topk"),
+        (["predict", "m.onnx", "a.png", "--out", "x.csv"], "--out and --resume are for a folder"),
+        (["predict", "m.onnx", ".", "a.png"], "give one folder and nothing else"),
+        (["predct"], 'Unknown command "predct"'),
+        (["list-models", "nothing/*"], "no model matches"),
+        (["check-data", "nothing.yaml"], "cannot read nothing.yaml"),
+        (["check-data"], "--data requires an argument"),
+        (["preview", "nothing.yaml", "--out", "a.png"], "cannot read nothing.yaml"),
+        (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
+        (["preview"], "out   this key is required"),
+        (["evaluate", "a.pt"], "data: this key is required"),
+        (["evaluate", "a.pt", "b.yaml", "--split", "vall"], "split: expected 'train' or 'val' or 'test'"),
+        (["export-onnx", "nothing.pt", "m.onnx"], "nothing.pt"),
+        (["export-onnx", "a.pt", "m.onnx", "--precision", "int9"], "int8"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_status_2(call, words, message):
+    failed = call(*words)
+    assert failed.status == 2
+    assert failed.err.startswith("error: ")
+    assert message in failed.err
+    assert "Traceback" not in failed.err
+    assert failed.err.count("\n") == 1 or "problems" in failed.err
+
+
+def test_the_traceback_of_an_error_is_shown_when_asked_for(call):
+    failed = call("predict", "nothing.onnx", "a.png", "--debug")
+    assert failed.status == 2
+    assert "Traceback" in failed.err
+    assert failed.err.splitlines()[-1] == "error: nothing.onnx: No such file or directory"
+
+
+def test_an_error_that_should_not_happen_is_one_line_and_exit_status_1(call, monkeypatch):
+    def break_down(pattern):
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr("lt_models.list_models", break_down)
+    failed = call("list-models")
+    assert failed.status == 1
+    assert failed.err == "error: unexpected ZeroDivisionError: two lines; --debug shows where\n"
+
+
+def test_ctrl_c_ends_a_command_quietly(call, monkeypatch):
+    def interrupt(pattern):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lt_models.list_models", interrupt)
+    assert call("list-models") == type(call("list-models"))(130, "", "")
+
+
+def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folder, tmp_path):
+    fine = call("check-data", data_file)
+    assert fine.status == 0, fine.err
+    assert "red" in fine.out
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(f"train: '{folder}'\nval: 0.5\n", encoding="utf-8")
+    found = call("check-data", bad, "--json")
+    assert found.status == 2
+    assert json.loads(found.out)["ok"] is False
+
+
+def test_a_preview_is_a_picture_of_the_asked_transforms(call, data_file, tmp_path):
+    plain, flipped = tmp_path / "обзор 1.png", tmp_path / "2.png"
+    words = ["preview", data_file, "--num-samples", 2, "--num-variants", 1, "--transform-args.image-size", "32,32"]
+    words += ["--transform-args.color-jitter", "null", "--transform-args.random-crop", "null"]
+    off = ["--transform-args.random-flip", "null"]
+    done = call(*words, *off, "--out", plain)
+    assert (done.status, json.loads(done.out)) == (0, {"path": str(plain)}), done.err
+    assert call(*words, "--transform-args.random-flip.horizontal-prob", 1, "--out", flipped).status == 0
+    one, other = Image.open(plain), Image.open(flipped)
+    assert one.size == other.size
+    assert one.tobytes() != other.tobytes()
+
+
+def test_models_are_listed(call):
+    assert "timm/resnet18" in call("list-models", "timm/resnet18*").out.splitlines()
+
+
+def test_the_environment_is_told_with_what_is_missing_and_how_to_get_it(call, monkeypatch):
+    from lightly_train.cli import info
+
+    versions = {"torch": "9.9", "onnxruntime-gpu": "1.2"}
+
+    def version(name):
+        if name not in versions:
+            raise info.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(info, "version", version)
+    shown = call("info").out
+    assert "torch             9.9" in shown
+    assert "onnxruntime       1.2" in shown
+    assert 'wandb             not installed; pip install "lightly-train[wandb]"' in shown
+    found = json.loads(call("info", "--json").out)
+    assert found["packages"]["wandb"] is None
+    assert found["devices"][-1]["name"] == "cpu"
+    assert found["processors"]["usable"] >= 1
+
+
+def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_path, monkeypatch):
+    asked, written = [], []
+
+    def evaluate(*places, **named):
+        asked.append((*map(str, places), named))
+        return types.SimpleNamespace(metrics={"top1_acc_micro": 0.5, "f1": float("nan")}, write=written.append)
+
+    monkeypatch.setattr(lightly_train, "evaluate", evaluate, raising=False)
+    done = call("evaluate", "a b.pt", "d.yaml", "--split", "test", "--metric-args.f1", "null", "--out", tmp_path / "ü")
+    assert done.status == 0, done.err
+    assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, "out": str(tmp_path / "ü")}
+    assert written == [tmp_path / "ü"]
+    settings = {"split": "test", "metric_args": MetricArgs(f1=None), "batch_size": 16, "num_workers": "auto"}
+    assert asked == [("a b.pt", "d.yaml", settings)]
+
+
+def test_help_names_every_command_and_the_exit_statuses(call):
+    shown = call("--help")
+    assert shown.status == 0
+    for name in (
+        *("train", "predict", "evaluate", "export-onnx", "export-tensorrt", "check-data", "preview"),
+        *("list-models", "info", "--install-completion", "--debug", "Exit status"),
+    ):
+        assert name in shown.out
+
+
+@pytest.mark.parametrize("name", ["predict", "export-onnx", "export-tensorrt", "check-data", "list-models", "info"])
+def test_help_of_a_command_has_types_and_defaults(call, name):
+    shown = call(name, "--help")
+    assert shown.status == 0
+    assert "lightly-train" in shown.out
+    if name == "predict":
+        text = " ".join(shown.out.split())
+        assert "--topk integer Number of classes of a multiclass model to give. [default: 1]" in text
+        assert "--threshold number" in text
