@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from lightly_train.cli import main
+
 
 def command(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "lightly_train.cli", *map(str, arguments)]
@@ -44,6 +46,30 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
         assert answer["labels"][0] == 9
         assert answer["names"][0] == "blue"
         assert len(answer["scores"]) == 2
+
+
+def test_trained_and_exported_models_are_evaluated_and_classify_folders(data, tmp_path, capsys):
+    arguments = ["--out", tmp_path / "run", "--data.train", data["train"], "--data.val", data["val"], "--steps", 20]
+    network = ["--model", "timm/test_resnet-notpretrained", "--num-workers", 0, "--accelerator", "cpu"]
+    settings = ["--batch-size", 6, "--transform-args.image-size", "32,32"]
+    main([str(one) for one in ("train", *arguments, *network, *settings)])
+    result = json.loads(capsys.readouterr().out)
+    main(["export-onnx", result["exported_best"], str(tmp_path / "m.onnx")])
+    capsys.readouterr()
+    tables = []
+    for number, model in enumerate((result["exported_best"], str(tmp_path / "m.onnx"))):
+        out = tmp_path / f"measured {number}"
+        words = ["evaluate", model, str(data["val"]), "--metric-args.classwise", "true", "--out", str(out)]
+        main(words)
+        found = json.loads(capsys.readouterr().out)
+        assert found["top1_acc_micro"] == result["best_metrics"]["val_metric/top1_acc_micro"]
+        assert (out / "per_class.csv").is_file()
+        table = tmp_path / f"{number}.csv"
+        main(["predict", model, str(data["val"]), "--device", "cpu", "--out", str(table)])
+        capsys.readouterr()
+        tables.append([line.split(",")[:4] for line in table.read_text().splitlines()])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of Windows do not break this way")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -41,6 +42,11 @@ MAX_BYTES = 2 * 2**30 - 1
 RANGE_IMAGES = 16
 """Images, of those given, on which activations must fit fp16; each run shows all of them and takes memory."""
 
+ENDING = ".onnx"
+
+FEW_IMAGES = 100
+"""Below, a warning that one image is more than a point."""
+
 LEAST_OPSET = 18
 """From 18 on PyTorch's exporter writes operators as they are, and ONNX resizes with antialiasing."""
 
@@ -62,6 +68,10 @@ class OnnxExport:
     size: int
     verification: Agreement | None
     accuracy: Accuracy | None = None
+
+    def __str__(self) -> str:
+        told = [str(one) for one in (self.verification, self.accuracy) if one is not None]
+        return "; ".join([f"{self.path} ({self.size / 1e6:.1f} MB)", *told])
 
 
 def export_onnx(
@@ -146,8 +156,11 @@ def export_onnx(
     agreement, cost = _judged(
         content, model, shown, description, sizes, verify=verify, max_accuracy_drop=max_accuracy_drop
     )
-    with atomic_write(out) as stream:
-        stream.write(content)
+    try:
+        with atomic_write(out) as stream:
+            stream.write(content)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written: {error.strerror}") from error
     logger.info("exported %s (%.1f MB)%s", out, len(content) / 1e6, f", verified: {agreement}" if agreement else "")
     return OnnxExport(out, len(content), agreement, cost)
 
@@ -202,10 +215,13 @@ def _judged(
     count = len(shown.images)
     cost = accuracy(scores.original[:count], scores.exported[:count], shown.truth, description.task)
     logger.info("%s", cost)
+    if count < FEW_IMAGES:
+        logger.warning("%d images say little of what 8 bits cost; give some hundreds like those of the model's use", count)
     if not cost.drop <= max_accuracy_drop:
         raise VerificationError(
-            f"int8 costs more than max_accuracy_drop = {max_accuracy_drop:g} points: {cost}; give more images like "
-            'those that the model will see, or take precision="fp16"'
+            f"int8 costs more than max_accuracy_drop = {max_accuracy_drop:g} points: {cost}. Give more images like "
+            f"those that the model will see (one is {100.0 / cost.images:.2g} points here), allow more by "
+            'max_accuracy_drop, or take precision="fp16"'
         )
     return compare(scores.exported, scores.original, description.task.task, LIMITS["int8"].difference), cost
 
@@ -222,10 +238,18 @@ def _check_arguments(precision: str, batch_size: int, opset_version: int | None,
 
 
 def _check_place(out: Path) -> None:
+    """Refuse what cannot be written, or should not be, before the work of minutes."""
     if out.is_dir():
         raise ExportError(f"{out}: is a folder; name a file in it, such as {out / 'model.onnx'}")
     if not out.parent.is_dir():
         raise ExportError(f"{out.parent}: there is no such folder")
+    if out.suffix.lower() != ENDING:
+        raise ExportError(f"{out}: the name must end in {ENDING}; nothing else is overwritten")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ExportError(f"{out.parent}: cannot be written to: {error.strerror}") from error
 
 
 def _check_packages(precision: str, *, verify: bool, simplify: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +24,9 @@ class Arguments:
     """What is measured.
 
     Attributes:
-        model: Exported model (.pt).
-        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes.
-        split: Which images.
+        model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
+        data: YAML file as for train; or a folder with one folder of images a class; or a CSV or Parquet file.
+        split: Which part of a YAML file.
         metric_args: As for train.
         batch_size: Images at once.
         num_workers: Processes that load images.
@@ -59,13 +58,14 @@ def run(words: Sequence[str]) -> None:
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
+    from lightly_train import evaluate
+
     asked = read_as(Arguments, words, POSITIONAL)
-    lightly_train: Any = importlib.import_module("lightly_train")
-    found = lightly_train.evaluate(
+    found = evaluate(
         asked.model,
         asked.data,
         split=asked.split,
-        metric_args=asked.metric_args,
+        metric_args=None if asked.metric_args is None else attrs.asdict(asked.metric_args),
         batch_size=asked.batch_size,
         num_workers=asked.num_workers,
     )
