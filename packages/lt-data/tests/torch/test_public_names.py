@@ -24,6 +24,7 @@ NAMES = [
     "preview",
     "sample_grid",
     "sample_order",
+    "sample_views",
     "train_loader",
 ]
 
