@@ -407,7 +407,7 @@ def test_an_image_that_cannot_be_read_is_left_out_and_the_others_keep_their_labe
     assert scored.truth.tolist() == [*labels.tolist() * 9]
     assert scored.scores.shape == (108, 3)
     with pytest.raises(lightly_train.errors.ImageDecodeError, match=r"broken\.png"):
-        gather.score_samples(model, samples, batch_size=4, num_workers=0)
+        gather.score_samples(model, samples, batch_size=4, num_workers=0, on_bad_image="error")
 
 
 def test_of_too_many_validation_images_an_even_sample_is_scored_and_the_page_says_so(run, tmp_path, monkeypatch):

@@ -58,9 +58,10 @@ class Model:
         return np.stack([image.mean(axis=(0, 1)) / 255 for image in images]).astype(np.float32)
 
 
-def run(folder, out=None, *, model=None, task="multiclass", **arguments):
+def run(folder, out=None, *, model=None, task="multiclass", model_digest="", **arguments):
     model = model or Model()
-    return predict_folder(folder, out, task_spec(task), prepare=load_image, score=model.score, **arguments)
+    given = {"prepare": load_image, "score": model.score, "model": model_digest, **arguments}
+    return predict_folder(folder, out, task_spec(task), **given)
 
 
 def test_every_image_below_a_folder_has_one_line_and_those_that_cannot_be_read_their_reason(folder):
@@ -125,6 +126,7 @@ def test_an_interrupted_table_is_gone_on_with_and_ends_as_if_nothing_had_happene
     lines = content.split(b"\n")
     kept = b"\n".join(lines[:3]) + b"\n"
     part.write_bytes(kept + content[len(kept) : len(kept) + torn])
+    part.with_name(f"{part.name}.json").write_bytes(whole.with_name(f"{whole.name}.json").read_bytes())
     done = part.read_bytes().count(b"\n") - (suffix == ".csv")
     model = Model()
     result = run(folder, part, model=model, resume=True)
@@ -135,10 +137,10 @@ def test_an_interrupted_table_is_gone_on_with_and_ends_as_if_nothing_had_happene
 
 def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
-    with pytest.raises(PredictionArgumentError, match=r"out\.csv: is there already.*resume=True"):
+    with pytest.raises(PredictionArgumentError, match=r"out\.csv: is there already"):
         run(folder, tmp_path / "out.csv")
     (tmp_path / "out.csv").write_text("mine\nyours\n")
-    with pytest.raises(PredictionArgumentError, match="not a table"):
+    with pytest.raises(PredictionArgumentError, match=r"cannot be resumed without out\.csv\.json"):
         run(folder, tmp_path / "out.csv", resume=True)
     assert (tmp_path / "out.csv").read_text() == "mine\nyours\n"
 
@@ -197,3 +199,25 @@ def test_an_error_in_the_model_ends_the_call_and_leaves_whole_lines(folder, tmp_
     with pytest.raises(RuntimeError, match="device is gone"):
         run(folder, tmp_path / "out.jsonl", model=Failing(), batch_size=2)
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [({"topk": 2}, "topk"), ({"threshold": 0.4}, "threshold"), ({"model_digest": "b"}, "model"), ({}, "folder")],
+)
+def test_a_table_of_another_call_is_not_gone_on_with(folder, tmp_path, changed, name):
+    out = tmp_path / "out.csv"
+    run(folder, out, model_digest="a")
+    before = out.read_bytes()
+    place = folder if changed else folder / "below"
+    with pytest.raises(PredictionArgumentError, match=f"was made with another {name}, by out.csv.json"):
+        run(place, out, resume=True, **{"model_digest": "a", **changed})
+    assert out.read_bytes() == before
+
+
+def test_a_damaged_table_is_refused(folder, tmp_path):
+    out = tmp_path / "out.csv"
+    run(folder, out)
+    out.write_text("mine\nyours\n")
+    with pytest.raises(PredictionArgumentError, match="not a table"):
+        run(folder, out, resume=True)

@@ -181,6 +181,7 @@ class ImageClassification(nn.Module):
                 num_workers=num_workers,
                 resume=resume,
                 progress=tell,
+                model=self._sha256(),
             )
 
     def evaluate(

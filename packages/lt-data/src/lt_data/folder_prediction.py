@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lt_data.ahead import results_in_order
-from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem
+from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem, listed
+from lt_data.files import atomic_write
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
 from lt_data.index.samples import SampleIndex
@@ -93,6 +94,7 @@ def predict_folder(
     num_workers: int | None = None,
     resume: bool = False,
     progress: Progress = lambda done, total: None,
+    model: str = "",
 ) -> FolderPrediction:
     """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
@@ -107,12 +109,15 @@ def predict_folder(
         threshold: As for a single image.
         batch_size: Images at once.
         num_workers: Threads that read images; None takes one for each usable processor.
-        resume: Whether to go on with an `out` that an interrupted call left; its arguments should be the same.
+        resume: Whether to go on with an `out` that an interrupted call left. Folder, model, `topk` and `threshold` must
+            be those that `<out>.json` beside it says. Images that could not be read are not tried again.
         progress: Called with the images done and in all.
+        model: Tells models apart, such as a digest; for `resume`.
 
     Raises:
         DatasetError: `folder` is not a folder or has no image.
-        PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set.
+        PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set, or it
+            is the table of another call.
         OSError: `out` cannot be written.
     """
     check_selection(task, topk=topk, threshold=threshold)
@@ -121,7 +126,8 @@ def predict_folder(
     scan = scan_images(Path(folder), dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):
         raise DatasetError(scan.problems or [Problem(str(folder), "there is no image below this folder")])
-    done = _done(target) if target is not None else frozenset()
+    asked = {"folder": str(Path(folder).resolve()), "topk": topk, "threshold": threshold, "model": model}
+    done = _done(target, asked) if target is not None else frozenset()
     keys = [_key(scan.samples, i) for i in range(len(scan.samples))]
     wanted = [i for i, key in enumerate(keys) if key not in done]
     skipped, finished = len(keys) - len(wanted), 0
@@ -162,7 +168,7 @@ def _checked_target(out: Path, *, resume: bool) -> Path:
     if out.suffix.lower() not in SUFFIXES:
         raise PredictionArgumentError(f"{out}: the name must end in .csv or .jsonl")
     if out.exists() and not resume:
-        raise PredictionArgumentError(f"{out}: is there already; remove it, or go on with it by resume=True")
+        raise PredictionArgumentError(f"{out}: is there already; remove it, or resume it")
     if not out.parent.is_dir():
         raise PredictionArgumentError(f"{out.parent}: there is no such folder")
     return out
@@ -246,10 +252,14 @@ def _appending(target: Path) -> BinaryIO:
     return stream
 
 
-def _done(target: Path) -> frozenset[Key]:
+def _done(target: Path, asked: Mapping[str, Any]) -> frozenset[Key]:
     """Images that the file has; a last line that an interruption left unfinished is cut off."""
+    record = target.with_name(f"{target.name}.json")
     if not target.exists():
+        with atomic_write(record) as stream:
+            stream.write(json.dumps(asked, indent=1).encode())
         return frozenset()
+    _check_same_call(record, target, asked)
     content = target.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
@@ -262,4 +272,21 @@ def _done(target: Path) -> frozenset[Key]:
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return frozenset((row["path"], int(row["frame"]) if row["frame"] else None) for row in rows)
     except (ValueError, KeyError, TypeError) as error:
-        raise PredictionArgumentError(f"{target}: is not a table that an interrupted call left: {error}") from error
+        raise PredictionArgumentError(
+            f"{target}: is not a table that an interrupted call left: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_same_call(record: Path, target: Path, asked: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PredictionArgumentError(
+            f"{target}: cannot be resumed without {record.name}, which says how it was made: {error}"
+        ) from error
+    differ = [name for name, value in asked.items() if not isinstance(before, dict) or before.get(name) != value]
+    if differ:
+        raise PredictionArgumentError(
+            f"{target}: was made with another {listed(differ)}, by {record.name}; resume it with the same, or take "
+            "another file"
+        )

@@ -216,7 +216,9 @@ def _judged(
     cost = accuracy(scores.original[:count], scores.exported[:count], shown.truth, description.task)
     logger.info("%s", cost)
     if count < FEW_IMAGES:
-        logger.warning("%d images say little of what 8 bits cost; give some hundreds like those of the model's use", count)
+        logger.warning(
+            "%d images say little of what 8 bits cost; give some hundreds like those of the model's use", count
+        )
     if not cost.drop <= max_accuracy_drop:
         raise VerificationError(
             f"int8 costs more than max_accuracy_drop = {max_accuracy_drop:g} points: {cost}. Give more images like "

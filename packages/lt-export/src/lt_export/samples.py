@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy.typing as npt
 
 from lt_data import DatasetError, ImageLike, SampleIndex, TaskSpec, scan_folder, scan_images
 from lt_export.errors import ExportError
+
+logger = logging.getLogger(__name__)
 
 Images = Sequence[ImageLike] | str | os.PathLike[str]
 Labels = Sequence[int] | Sequence[Collection[int]]
@@ -62,6 +65,7 @@ def _in_folder(root: Path, task: TaskSpec) -> Samples:
         if scan.problems:
             raise DatasetError(scan.problems)
         return Samples(_images(scan.samples), scan.samples.labels.astype(np.int64))
+    logger.info("%s: has no class folders, so nothing is known of what is on its images", root)
     return Samples(_images(scan_images(root, dicom_frame=frame).samples), None)
 
 

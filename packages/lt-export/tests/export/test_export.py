@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -144,3 +145,20 @@ def test_a_missing_folder_is_refused_before_any_work(tmp_path):
 def test_a_dynamic_batch_is_tried_with_one_two_and_five_images():
     batches = list(in_batches([np.zeros(1, np.uint8)] * 12, DYNAMIC_SIZES))
     assert [len(batch) for batch in batches] == [1, 2, 5, 1, 2, 5]
+
+
+def test_a_file_that_is_no_onnx_file_is_never_overwritten(tmp_path):
+    (tmp_path / "exported_best.pt").write_bytes(b"weeks of training")
+    with pytest.raises(ExportError, match=r"must end in \.onnx"):
+        export_onnx(convolutional(), task_spec(), tmp_path / "exported_best.pt")
+    assert (tmp_path / "exported_best.pt").read_bytes() == b"weeks of training"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
+def test_a_place_that_cannot_be_written_to_is_refused_before_any_work():
+    class Untouched(torch.nn.Module):
+        def __deepcopy__(self, memo):
+            pytest.fail("the model was touched")
+
+    with pytest.raises(ExportError, match="/proc/self: cannot be written to"):
+        export_onnx(Untouched(), task_spec(), Path("/proc/self/m.onnx"))

@@ -162,3 +162,9 @@ def test_a_folder_is_classified_as_its_images_are(make_onnx, tmp_path):
         assert one.labels == tuple(alone["labels"].tolist())
         np.testing.assert_allclose(one.scores, alone["scores"], atol=1e-6)
     assert len(result.predictions) == 3
+
+
+def test_a_file_of_pytorch_is_told_apart_from_damage(tmp_path):
+    (tmp_path / "exported_best.pt").write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(EdgeModelError, match="file of PyTorch.*export-onnx"):
+        lt_export.load(tmp_path / "exported_best.pt")

@@ -59,7 +59,7 @@ def test_the_onnx_file_stays_when_no_engine_can_be_built(without_tensorrt, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"onnx_args": {"batch_size": 2}}, "batch_size follow"),
+        ({"onnx_args": {"batch_size": 2}}, "batch_size is not free"),
         ({"onnx_args": {"opset": 18}}, "takes no opset; valid are .*opset_version"),
         ({"precision": "int4"}, "precision must be"),
         ({"max_batchsize": 0}, "max_batchsize"),

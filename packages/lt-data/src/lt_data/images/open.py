@@ -24,6 +24,8 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | n
 or (H, W, C)."""
 
 URL_TIMEOUT_SECONDS = 30
+URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
+"""Have a meaning in a URL (RFC 3986, section 2.2), or quote others already."""
 MAX_DOWNLOAD_BYTES = 256 * 2**20
 
 
@@ -161,7 +163,8 @@ def _from_array(array: npt.NDArray[np.uint8], num_channels: int) -> npt.NDArray[
         return array
     if array.shape[2] in (3, 4):
         return _from_pillow(Image.fromarray(array), num_channels, "this array", None, None)
-    raise ImageDecodeError(f"an array with {array.shape[2]} channels cannot be had with {num_channels}")
+    hint = "; channels come last, (H, W, C)" if array.shape[0] == num_channels else ""
+    raise ImageDecodeError(f"an array with {array.shape[2]} channels cannot be had with {num_channels}{hint}")
 
 
 def _path_of_url(url: str) -> str:
@@ -171,13 +174,17 @@ def _path_of_url(url: str) -> str:
 
 
 def _download(url: str) -> bytes:
+    import http.client
     import urllib.error
+    import urllib.parse
     import urllib.request
 
+    # Blanks and letters beyond ASCII, as browsers take them.
+    quoted = urllib.parse.quote(url, safe=URL_CHARACTERS)
     try:
-        with urllib.request.urlopen(url, timeout=URL_TIMEOUT_SECONDS) as response:
+        with urllib.request.urlopen(quoted, timeout=URL_TIMEOUT_SECONDS) as response:
             content: bytes = response.read(MAX_DOWNLOAD_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise ImageDecodeError(f"{url}: {error}", path=url) from error
     if len(content) > MAX_DOWNLOAD_BYTES:
         raise ImageDecodeError(f"{url}: is larger than {MAX_DOWNLOAD_BYTES} bytes", path=url)

@@ -92,7 +92,7 @@ def _print(
         return
     place = image if frame is None else f"{image} frame {frame}"
     cells = (f"{one_line(name)} {score:.4f}" for name, score in zip(names, scores, strict=True))
-    print("\t".join([one_line(place), *cells]), flush=True)
+    print("\t".join([one_line(place), *(cells if labels else ["no class"])]), flush=True)
 
 
 def _print_unreadable(image: str, reason: str, *, as_json: bool) -> None:

@@ -127,6 +127,7 @@ class EdgeClassifier:
             num_workers=num_workers,
             resume=resume,
             progress=progress,
+            model=self.description.fingerprint,
         )
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:

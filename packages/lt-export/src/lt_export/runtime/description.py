@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -28,3 +30,11 @@ class Description:
     version: str
     checkpoint_sha256: str
     reference_scores: npt.NDArray[np.float32] = attrs.field(repr=False, eq=attrs.cmp_using(eq=np.array_equal))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal digits, of what the model is and of the scores that it gives."""
+        digest = hashlib.sha256(self.task.to_json().encode())
+        digest.update(f"{self.precision} {self.checkpoint_sha256}".encode())
+        digest.update(np.ascontiguousarray(self.reference_scores).tobytes())
+        return digest.hexdigest()

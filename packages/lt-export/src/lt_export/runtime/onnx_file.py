@@ -16,6 +16,8 @@ from lt_export.errors import EdgeModelError
 
 MAX_BYTES = 2 * 2**30 - 1
 """Protobuf's own limit for a message."""
+ZIP = b"PK"
+"""How PyTorch's files begin."""
 MAX_ELEMENTS = 2**31
 """Of one tensor: more than any weight of a model below `MAX_BYTES` in 8 bits, and 8 GiB in float32."""
 MAX_DEPTH = 16
@@ -71,6 +73,10 @@ def read_onnx(path: Path) -> OnnxFile:
         content = path.read_bytes()
     except OSError as error:
         raise EdgeModelError(f"{path}: {error.strerror}") from error
+    if content[:2] == ZIP:
+        raise EdgeModelError(
+            f"{path}: is a file of PyTorch, not an ONNX model; `lightly-train export-onnx` makes one of it"
+        )
     try:
         return OnnxFile(content, _check_model(memoryview(content)))
     except EdgeModelError as error:

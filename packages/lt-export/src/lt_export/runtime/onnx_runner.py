@@ -128,10 +128,14 @@ def _providers(device: Device, available: Sequence[str]) -> list[tuple[str, dict
     chosen = PROVIDERS.values() if device == "auto" else [PROVIDERS[device], *([cpu] if device != "cpu" else [])]
     if device != "auto" and PROVIDERS[device][0] not in available:
         raise EdgeModelError(
-            f"this ONNX Runtime has no {PROVIDERS[device][0]}, only {', '.join(available)}; "
-            'device="auto" takes the best of them'
+            f"this ONNX Runtime has no {PROVIDERS[device][0]}; it runs on {', '.join(_known(available))}. "
+            'device="auto" takes the best that there is; lt-export[onnxruntime-gpu] brings cuda and tensorrt'
         )
     return [(name, dict(options)) for name, options in chosen if name in available]
+
+
+def _known(available: Sequence[str]) -> list[str]:
+    return [device for device, (name, _) in PROVIDERS.items() if name in available]
 
 
 def _check_providers(

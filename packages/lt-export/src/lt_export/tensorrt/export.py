@@ -117,9 +117,11 @@ def _onnx_args(given: Mapping[str, Any], known: list[str]) -> Mapping[str, Any]:
     """`given`, which must be arguments of `export_onnx` that are free to choose."""
     decided = sorted(DECIDED & set(given))
     if decided:
-        raise EngineError(f"onnx_args: {listed(decided)} follow from the other arguments of export_tensorrt")
-    valid = sorted(set(known) - DECIDED)
-    unknown = sorted(set(given) - set(valid))
+        raise EngineError(
+            f"onnx_args: {listed(decided)} is not free here; for int8 call export_onnx, then build_engine"
+        )
+    valid = sorted({*known, "height", "width"} - DECIDED - {"checkpoint_sha256"})
+    unknown = sorted(set(given) - set(known))
     if unknown:
         raise EngineError(f"onnx_args: export_onnx takes no {listed(unknown)}; valid are {listed(valid, 20)}")
     if given.get("include_preprocessing"):
