@@ -127,6 +127,10 @@ def test_an_image_that_cannot_be_read_is_named_and_in_no_figure(model, onnx, man
         caplog.clear()
         kept = np.delete(whole[kind].scored.scores, 34 + 7, axis=0)
         np.testing.assert_allclose(result.scored.scores, kept, atol=1e-6, rtol=0)
+        left = [result.scored.samples.path(i) for i in range(100)]
+        assert left == sorted(
+            {*many.rglob("*.png")} - {broken}, key=lambda path: (model.names.index(path.parent.name), path)
+        )
         assert "1 more could not be read" in str(result)
         assert sum(row["support"] for row in result.per_class) == 100
         with pytest.raises(ImageDecodeError, match=r"07\.png"):

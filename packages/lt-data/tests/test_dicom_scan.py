@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_data import DatasetError, Frame, build_index, check, load_data_config, write_split
+from lt_data import (
+    Classes,
+    DatasetError,
+    Decoding,
+    Frame,
+    Preprocessing,
+    TaskSpec,
+    build_index,
+    check,
+    index_for_model,
+    load_data_config,
+    write_split,
+)
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -180,3 +192,11 @@ def test_without_pydicom_the_scan_says_what_to_install(root, monkeypatch):
         transfer_syntax.missing.cache_clear()
     assert list(found) == ["train/cat/0.dcm"]
     assert 'pip install "lt-data[dicom]"' in found["train/cat/0.dcm"]
+
+
+@pytest.mark.parametrize(("dicom_frame", "count"), [("all", 12), ("middle", 4)])
+def test_which_frames_are_samples_is_for_the_model_to_say(root, dicom_frame, count):
+    own = Preprocessing(image_size=(8, 8), decoding=Decoding(dicom_frame=dicom_frame))
+    task = TaskSpec(task="multiclass", classes=Classes((0, 1), ("cat", "dog")), preprocessing=own)
+    for data in (root / "train", {"val": root / "train", "dicom_frame": 1}):
+        assert len(index_for_model(data, task).samples) == count

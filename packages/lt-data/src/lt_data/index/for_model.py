@@ -66,9 +66,7 @@ def index_for_model(
     own = task.preprocessing.decoding
     if config.decoding not in (own, Decoding()):
         logger.warning("files are read as for the model: %s; `data` has %s", own, config.decoding)
-    config = attrs.evolve(
-        config, value_range=own.value_range, dicom_window=own.dicom_window, dicom_frame=own.dicom_frame
-    )
+    config = attrs.evolve(config, dicom_frame=own.dicom_frame)  # the rest is for whoever reads the images
     from_share = isinstance(config.val, float) and split != "test"
     source = source_of(config, "train" if from_share else split)
     check_sources([source], task.task)
