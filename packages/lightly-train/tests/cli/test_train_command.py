@@ -29,7 +29,7 @@ def words(data, tmp_path):
 
 
 def weights(out):
-    return torch.load(out / "exported_models" / "exported_last.pt", weights_only=True)["state_dict"]
+    return torch.load(out / "exported_models" / "exported_last.pt", weights_only=True)["model"]
 
 
 def test_the_file_that_a_run_writes_starts_the_same_run_from_anywhere(call, words, tmp_path, monkeypatch):

@@ -48,4 +48,3 @@ def write_run_config(
     with atomic_write(path) as stream:
         # A byte of a path that is not UTF-8 cannot be told in YAML.
         stream.write("".join(lines).encode("utf-8", "backslashreplace"))
-

@@ -16,8 +16,8 @@ from lightly_train.cli.collect import collect, merged
 from lightly_train.cli.kinds import fields, members
 from lightly_train.cli.options import Option, options_of
 from lightly_train.cli.printing import print_json
-from lt_train.yaml_text import read_file
 from lt_data import ConfigError, DataConfig, Problem, load_data_config
+from lt_train.yaml_text import read_file
 
 POSITIONAL = ()
 SUMMARY = "Train a classifier and print the best metrics as JSON."
