@@ -12,12 +12,12 @@ import pytest
 from lightly_train.cli import main
 
 
-def command(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "lightly_train.cli", *map(str, arguments)]
-    return subprocess.run(program, capture_output=True, text=True, check=False, encoding="utf-8", **options)
+    return subprocess.run(program, capture_output=True, text=True, check=False, encoding="utf-8")
 
 
-def test_the_whole_path_works_from_a_shell(data, tmp_path):
+def test_the_whole_path_works_from_a_shell(call, data, tmp_path):
     root = tmp_path / "мой опыт ü"
     root.mkdir()
     (root / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\nclasses: {data['classes']}\n")
@@ -29,20 +29,20 @@ def test_the_whole_path_works_from_a_shell(data, tmp_path):
     )
     assert trained.returncode == 0, trained.stderr
     best = json.loads(trained.stdout)["exported_best"]
-    exported = command("export-onnx", best, root / "m.onnx")
-    assert exported.returncode == 0, exported.stderr
-    small = command("export-onnx", best, root / "8.onnx", "--precision", "int8", "--images", data["val"])
-    assert small.returncode == 0, small.stderr
-    assert "accuracy 100.00 % before" in json.loads(small.stdout)["accuracy"]
+    exported = call("export-onnx", best, root / "m.onnx")
+    assert exported.status == 0, exported.err
+    small = call("export-onnx", best, root / "8.onnx", "--precision", "int8", "--images", data["val"])
+    assert small.status == 0, small.err
+    assert "accuracy 100.00 % before" in json.loads(small.out)["accuracy"]
     # No machine that tests has TensorRT and a GPU.
-    built = command("export-tensorrt", best, root / "m.trt", "--max-batchsize", 4)
-    assert built.returncode == 2
-    assert "--maxShapes=images:4x3x32x32" in built.stderr
+    built = call("export-tensorrt", best, root / "m.trt", "--max-batchsize", 4)
+    assert built.status == 2
+    assert "--maxShapes=images:4x3x32x32" in built.err
     image = data["val"] / "blue" / "1.png"
     for model in (best, root / "m.onnx", root / "8.onnx"):
-        predicted = command("predict", model, image, "--topk", 2)
-        assert predicted.returncode == 0, predicted.stderr
-        answer = json.loads(predicted.stdout)
+        predicted = call("predict", model, image, "--topk", 2)
+        assert predicted.status == 0, predicted.err
+        answer = json.loads(predicted.out)
         assert answer["labels"][0] == 9
         assert answer["names"][0] == "blue"
         assert len(answer["scores"]) == 2
@@ -76,7 +76,7 @@ def test_trained_and_exported_models_are_evaluated_and_classify_folders(data, tm
 def test_a_reader_that_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    program = [sys.executable, "-m", "lightly_train.cli", "list-models", "timm/resnet*"]
+    program = [sys.executable, "-m", "lightly_train.cli", "train", "--help"]
     done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
