@@ -131,12 +131,17 @@ def test_an_error_that_should_not_happen_is_one_line_and_exit_status_1(call, mon
     assert failed.err == "error: unexpected ZeroDivisionError: two lines; --debug shows where\n"
 
 
-def test_ctrl_c_ends_a_command_quietly(call, monkeypatch):
-    def interrupt(pattern):
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [(["list-models"], "lt_models.list_models"), (["preview", "a", "--out", "b"], "lt_data.torch.preview")],
+)
+def test_ctrl_c_ends_a_command_quietly(call, monkeypatch, words, place):
+    def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lt_models.list_models", interrupt)
-    assert call("list-models") == type(call("list-models"))(130, "", "")
+    monkeypatch.setattr(place, interrupt)
+    stopped = call(*words)
+    assert (stopped.status, stopped.out, stopped.err) == (130, "", "")
 
 
 def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folder, tmp_path):
