@@ -25,8 +25,8 @@ class Arguments:
     """What is measured.
 
     Attributes:
-        model: Exported model (.pt).
-        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes.
+        model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
+        data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file.
         split: Which images.
         metric_args: As for train.
         batch_size: Images at once.
