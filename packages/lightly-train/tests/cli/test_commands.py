@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import lightly_train
-from lt_train import MetricArgs
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +204,7 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     assert done.status == 0, done.err
     assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
-    settings = {"split": "test", "metric_args": MetricArgs(f1=None), "batch_size": 16, "num_workers": "auto"}
+    settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
     assert asked == [("a b.pt", "d.yaml", settings)]
 
 

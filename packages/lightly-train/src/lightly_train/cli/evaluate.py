@@ -13,6 +13,7 @@ from lightly_train.cli.collect import read_as
 from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
+from lightly_train.run_config import asked
 from lt_data import at_least
 from lt_train import MetricArgs
 
@@ -59,16 +60,16 @@ def run(words: Sequence[str]) -> None:
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    asked = read_as(Arguments, words, POSITIONAL)
+    arguments = read_as(Arguments, words, POSITIONAL)
     lightly_train: Any = importlib.import_module("lightly_train")
     found = lightly_train.evaluate(
-        asked.model,
-        asked.data,
-        split=asked.split,
-        metric_args=asked.metric_args,
-        batch_size=asked.batch_size,
-        num_workers=asked.num_workers,
+        arguments.model,
+        arguments.data,
+        split=arguments.split,
+        metric_args=None if arguments.metric_args is None else asked(arguments.metric_args),
+        batch_size=arguments.batch_size,
+        num_workers=arguments.num_workers,
     )
-    if asked.out is not None:
-        found.write(asked.out)
-    print_json({**found.metrics, **({} if asked.out is None else {"out": str(asked.out)})})
+    if arguments.out is not None:
+        found.write(arguments.out)
+    print_json({**found.metrics, **({} if arguments.out is None else {"out": str(arguments.out)})})
