@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import lightly_train
-from lt_train import MetricArgs
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +130,17 @@ def test_an_error_that_should_not_happen_is_one_line_and_exit_status_1(call, mon
     assert failed.err == "error: unexpected ZeroDivisionError: two lines; --debug shows where\n"
 
 
-def test_ctrl_c_ends_a_command_quietly(call, monkeypatch):
-    def interrupt(pattern):
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [(["list-models"], "lt_models.list_models"), (["preview", "a", "--out", "b"], "lt_data.torch.preview")],
+)
+def test_ctrl_c_ends_a_command_quietly(call, monkeypatch, words, place):
+    def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lt_models.list_models", interrupt)
-    assert call("list-models") == type(call("list-models"))(130, "", "")
+    monkeypatch.setattr(place, interrupt)
+    stopped = call(*words)
+    assert (stopped.status, stopped.out, stopped.err) == (130, "", "")
 
 
 def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folder, tmp_path):
@@ -200,7 +204,7 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     assert done.status == 0, done.err
     assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
-    settings = {"split": "test", "metric_args": MetricArgs(f1=None), "batch_size": 16, "num_workers": "auto"}
+    settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
     assert asked == [("a b.pt", "d.yaml", settings)]
 
 

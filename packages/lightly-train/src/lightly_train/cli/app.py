@@ -41,6 +41,7 @@ def build_app(epilog: str, wanted: str = "") -> App:
         help_format="plaintext",
         help_formatter=HelpText(),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for name in [wanted] if wanted in PLAIN else PLAIN:
         app.command(PLAIN[name], name=name)

@@ -12,6 +12,7 @@ from lightly_train.cli.collect import read_as
 from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
+from lightly_train.run_config import asked
 from lt_data import at_least
 from lt_train import MetricArgs
 
@@ -25,8 +26,8 @@ class Arguments:
 
     Attributes:
         model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
-        data: YAML file as for train; or a folder with one folder of images a class; or a CSV or Parquet file.
-        split: Which part of a YAML file.
+        data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file.
+        split: Which images.
         metric_args: As for train.
         batch_size: Images at once.
         num_workers: Processes that load images.
@@ -60,15 +61,15 @@ def run(words: Sequence[str]) -> None:
     """
     from lightly_train import evaluate
 
-    asked = read_as(Arguments, words, POSITIONAL)
+    arguments = read_as(Arguments, words, POSITIONAL)
     found = evaluate(
-        asked.model,
-        asked.data,
-        split=asked.split,
-        metric_args=None if asked.metric_args is None else attrs.asdict(asked.metric_args),
-        batch_size=asked.batch_size,
-        num_workers=asked.num_workers,
+        arguments.model,
+        arguments.data,
+        split=arguments.split,
+        metric_args=None if arguments.metric_args is None else asked(arguments.metric_args),
+        batch_size=arguments.batch_size,
+        num_workers=arguments.num_workers,
     )
-    if asked.out is not None:
-        found.write(asked.out)
-    print_json({**found.metrics, **({} if asked.out is None else {"out": str(asked.out)})})
+    if arguments.out is not None:
+        found.write(arguments.out)
+    print_json({**found.metrics, **({} if arguments.out is None else {"out": str(arguments.out)})})
