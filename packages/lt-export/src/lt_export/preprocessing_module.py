@@ -63,7 +63,7 @@ class EvaluationPreprocessing(nn.Module):
         """Crop or border, antialiased resize, normalisation."""
         rows, columns = self._axes(_places(images[0, :, 0, 0]), _places(images[0, 0, :, 0]))
         pixels = images.permute(0, 3, 1, 2).to(torch.float64)
-        pixels = _rounded(pixels @ self._weights(columns, self.spec.image_size[1]).T)
+        pixels = _rounded(pixels @ self._weights(columns, self.spec.image_size[1], across=True))
         pixels = _rounded(self._weights(rows, self.spec.image_size[0]) @ pixels)
         if self.spec.resize_mode == "letterbox":
             inside = _inside(rows, self.spec.image_size[0])[:, None] & _inside(columns, self.spec.image_size[1])
@@ -96,19 +96,24 @@ class EvaluationPreprocessing(nn.Module):
         )
         return down, right
 
-    def _weights(self, axis: _Axis, size: int) -> torch.Tensor:
-        """Weights of each pixel of the image in each pixel written, float64 whole numbers of shape (size, length)."""
+    def _weights(self, axis: _Axis, size: int, *, across: bool = False) -> torch.Tensor:
+        """Weights of each pixel of the image in each pixel written, float64 whole numbers of shape (size, length).
+
+        With `across` of shape (length, size): a transposition of its own would be fused with the product, which older
+        versions of ONNX Runtime cannot compute in float64.
+        """
         scale = axis.taken / axis.written
         filter_scale = torch.clamp(scale, min=1.0)
         support = SUPPORT[self.spec.interpolation] * filter_scale
-        center = (torch.arange(size, dtype=torch.float64) - axis.offset + 0.5)[:, None] * scale
-        place = axis.places - axis.start
+        over, along = (0, 1) if across else (1, 0)
+        center = ((torch.arange(size, dtype=torch.float64) - axis.offset + 0.5) * scale).unsqueeze(over)
+        place = (axis.places - axis.start).unsqueeze(along)
         first = torch.clamp(torch.floor(center - support + 0.5), min=0.0)
         last = torch.minimum(torch.floor(center + support + 0.5), axis.taken)
         weights = self._filter((place - center + 0.5) * (1.0 / filter_scale))
         weights = torch.where((place >= first) & (place < last), weights, 0.0)
         # Pixels of a border have no weights at all.
-        weights = weights / torch.clamp(weights.sum(dim=1, keepdim=True), min=1e-9)
+        weights = weights / torch.clamp(weights.sum(dim=over, keepdim=True), min=1e-9)
         return torch.sign(weights) * torch.floor(weights.abs() * 2.0**PRECISION_BITS + 0.5)
 
     def _filter(self, distance: torch.Tensor) -> torch.Tensor:

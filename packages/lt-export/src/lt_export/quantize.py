@@ -50,9 +50,11 @@ def to_int8(proto: onnx.ModelProto, batches: Callable[[], Iterator[npt.NDArray[n
 
     named = _with_names(proto)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
+        # From a file: older versions of ONNX Runtime write models in memory to two files, and lose one.
+        source, path = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(named, source)
         quantize_static(
-            named,
+            source,
             path,
             Reader(),
             quant_format=QuantFormat.QDQ,
