@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    # Whatever it is, a shell gets one line and an exit status; --debug shows the rest.
     except Exception as error:
         if arguments.debug:
             raise

@@ -91,6 +91,7 @@ def guarded(command: Callable[[], Any], *, debug: bool) -> int:
         # Whoever read our output has seen enough; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    # Whatever it is, a shell gets one line and an exit status; --debug shows the rest.
     except Exception as error:
         if debug:
             traceback.print_exc()
