@@ -147,6 +147,9 @@ def test_images_are_fetched_by_http(tmp_path, corners):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         np.testing.assert_array_equal(load_image(f"{url}/image.png"), corners)
+        Image.fromarray(corners).save(tmp_path / "an image é.png")
+        for name in ("an image é.png", "an%20image%20%C3%A9.png"):
+            np.testing.assert_array_equal(load_image(f"{url}/{name}"), corners)
         with pytest.raises(ImageDecodeError, match="404"):
             load_image(f"{url}/missing.png")
         server.shutdown()
