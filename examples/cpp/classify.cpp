@@ -1,6 +1,6 @@
 // Classify images with an ONNX file that lt-export wrote:
 //
-//     classify model.onnx image.ppm [image.ppm ...] [--topk 1] [--threshold 0.5]
+//     classify model.onnx image.ppm [image.ppm ...] [--topk 1] [--threshold 0.5|auto]
 //
 // Prints one JSON object an image: labels (class IDs), names and scores, best first.
 
@@ -34,6 +34,7 @@ struct Arguments {
   std::vector<std::string> images;
   double topk = 1;  // checked when the number of classes is known
   float threshold = 0.5f;
+  bool own_thresholds = false;  // those of the model instead
 };
 
 struct Model {
@@ -61,13 +62,15 @@ Arguments parse_arguments(int count, char** values) {
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     if (words[i] == "--topk")
       arguments.topk = number(words[i], words[i + 1]), ++i;
+    else if (words[i] == "--threshold" && words[i + 1] == "auto")
+      arguments.own_thresholds = true, ++i;
     else if (words[i] == "--threshold")
       arguments.threshold = static_cast<float>(number(words[i], words[i + 1])), ++i;
     else
       (arguments.model.empty() ? arguments.model : arguments.images.emplace_back()) = words[i];
   }
   if (arguments.images.empty())
-    throw std::runtime_error("usage: classify model.onnx image.ppm [image.ppm ...] [--topk 1] [--threshold 0.5]");
+    throw std::runtime_error("usage: classify model.onnx image.ppm [image.ppm ...] [--topk 1] [--threshold 0.5|auto]");
   if (!(arguments.threshold > 0.0f && arguments.threshold < 1.0f))
     throw std::runtime_error("--threshold must be above 0 and below 1");
   return arguments;
@@ -123,14 +126,16 @@ std::vector<float> scores_of(Model& model, const std::string& path) {
   return run(model, preprocess(image, spec), {1, spec.channels, spec.height, spec.width});
 }
 
-// Multiclass: the `topk` best. Multilabel: all above `threshold`. Best first, ties in the order of the outputs.
-std::vector<std::size_t> select(const std::vector<float>& scores, bool multilabel, const Arguments& arguments) {
+// Multiclass: the `topk` best. Multilabel: all above their threshold. Best first, ties in the order of the outputs.
+std::vector<std::size_t> select(const std::vector<float>& scores, const TaskSpec& task, const Arguments& arguments) {
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t(0));
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return scores[a] > scores[b]; });
-  const auto above = [&](auto i) { return scores[i] > arguments.threshold; };
-  order.erase(multilabel ? std::find_if_not(order.begin(), order.end(), above)
-                         : order.begin() + static_cast<int>(arguments.topk),
+  const auto is_not_above = [&](auto i) {
+    return !(scores[i] > (arguments.own_thresholds ? task.thresholds[i] : arguments.threshold));
+  };
+  order.erase(task.multilabel ? std::remove_if(order.begin(), order.end(), is_not_above)
+                              : order.begin() + static_cast<int>(arguments.topk),
               order.end());
   return order;
 }
@@ -140,7 +145,7 @@ nlohmann::ordered_json classify(Model& model, const std::string& path, const Arg
   nlohmann::ordered_json line;
   line["image"] = path;
   for (const char* key : {"labels", "names", "scores"}) line[key] = nlohmann::ordered_json::array();
-  for (const std::size_t i : select(scores, model.task.multilabel, arguments)) {
+  for (const std::size_t i : select(scores, model.task, arguments)) {
     line["labels"].push_back(model.task.ids[i]);
     line["names"].push_back(model.task.names[i]);
     line["scores"].push_back(scores[i]);
@@ -163,6 +168,8 @@ int main(int count, char** values) {
         arguments.topk != std::floor(arguments.topk))
       throw std::runtime_error("--topk must be an integer from 1 to " + std::to_string(model.task.ids.size()) +
                                ", the number of classes");
+    if (arguments.own_thresholds && model.task.multilabel && model.task.thresholds.empty())
+      throw std::runtime_error("--threshold is auto, but this model has no thresholds; fit them before the export");
     for (const std::string& image : arguments.images) {
       subject = image + ": ";
       std::cout << classify(model, image, arguments).dump() << std::endl;

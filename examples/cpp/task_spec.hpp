@@ -23,6 +23,7 @@ struct TaskSpec {
   std::vector<std::int64_t> ids;   // the user's class IDs, in the order of the model's outputs
   std::vector<std::string> names;  // of the classes, UTF-8
   Preprocessing preprocessing;
+  std::vector<float> thresholds;  // of multilabel scores, by class; empty where none were fitted
 };
 
 inline std::string one_of(const nlohmann::json& object, const char* key, const std::vector<std::string>& choices) {
@@ -50,6 +51,14 @@ inline Preprocessing parse_preprocessing(const nlohmann::json& object) {
   return spec;
 }
 
+inline std::vector<float> parse_thresholds(const nlohmann::json& document, std::size_t classes) {
+  const auto calibration = document.find("calibration");
+  if (calibration == document.end() || calibration->at("thresholds").is_null()) return {};
+  const auto thresholds = calibration->at("thresholds").get<std::vector<float>>();
+  if (thresholds.size() != classes) throw std::runtime_error("lt_task_spec: need one threshold for each class");
+  return thresholds;
+}
+
 // Reads the value of the metadata key `lt_task_spec`.
 inline TaskSpec parse_task_spec(const std::string& text) {
   try {
@@ -66,6 +75,7 @@ inline TaskSpec parse_task_spec(const std::string& text) {
       task.names.push_back(entry.at("name"));
     }
     task.preprocessing = parse_preprocessing(document.at("preprocessing"));
+    task.thresholds = parse_thresholds(document, task.ids.size());
     return task;
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(std::string("lt_task_spec is damaged: ") + error.what());

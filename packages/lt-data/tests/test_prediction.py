@@ -6,12 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from lt_data import Classes, PredictionArgumentError, Preprocessing, TaskSpec, select_labels
+from lt_data import Calibration, Classes, PredictionArgumentError, Preprocessing, TaskSpec, select_labels
 
 
-def task(kind: str, count: int) -> TaskSpec:
+def task(kind: str, count: int, thresholds: tuple[float, ...] | None = None) -> TaskSpec:
     names = Classes(tuple(10 * k for k in range(count)), tuple(f"class {k}" for k in range(count)))
-    return TaskSpec(task=kind, classes=names, preprocessing=Preprocessing(image_size=(8, 8)))
+    return TaskSpec(
+        task=kind,
+        classes=names,
+        preprocessing=Preprocessing(image_size=(8, 8)),
+        calibration=Calibration(thresholds=thresholds),
+    )
 
 
 scores = st_numpy.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1, width=32))
@@ -45,7 +50,28 @@ def test_topk_outside_the_number_of_classes_is_refused_with_that_number(topk):
         select_labels(np.zeros(3, np.float32), task("multiclass", 3), topk=topk, threshold=0.5)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan")])
+@given(scores, st.data())
+def test_auto_gives_every_score_above_the_threshold_of_its_class(values, data):
+    thresholds = data.draw(
+        st.lists(st.floats(1 / 128, 127 / 128, width=32), min_size=len(values), max_size=len(values))
+    )
+    spec = task("multilabel", len(values), tuple(thresholds))
+    result = select_labels(values, spec, topk=1, threshold="auto")
+    assert sorted(result["labels"] // 10) == [k for k, value in enumerate(values) if value > thresholds[k]]
+    assert (np.diff(result["scores"]) <= 0).all()
+
+
+def test_auto_is_refused_where_the_model_has_no_thresholds():
+    with pytest.raises(PredictionArgumentError, match="calibrate"):
+        select_labels(np.zeros(3, np.float32), task("multilabel", 3), topk=1, threshold="auto")
+
+
+def test_auto_needs_no_thresholds_for_multiclass_which_has_none():
+    values = np.array([0.2, 0.8], np.float32)
+    assert select_labels(values, task("multiclass", 2), topk=1, threshold="auto")["labels"].tolist() == [10]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan"), True, None, "best"])
 def test_a_threshold_outside_0_and_1_is_refused(threshold):
     with pytest.raises(PredictionArgumentError, match="threshold"):
         select_labels(np.zeros(3, np.float32), task("multilabel", 3), topk=1, threshold=threshold)

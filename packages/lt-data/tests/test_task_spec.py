@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_data import Classes, Decoding, Preprocessing, TaskSpec, TaskSpecError
+from lt_data import Calibration, Classes, Decoding, Preprocessing, TaskSpec, TaskSpecError
 
 GOLDEN = (
     '{"format": "lightly-train/task-spec", "version": 1, "task": "multiclass", '
@@ -17,6 +18,12 @@ GOLDEN = (
     '"decoding": {"value_range": [0.0, 4095.0], "dicom_window": [40.0, 400.0], "dicom_frame": 2}}}'
 )
 """What version 1 looks like in the files that users have: it must be readable for ever."""
+
+GOLDEN_CALIBRATED = (
+    GOLDEN[:-1].replace("multiclass", "multilabel")
+    + ', "calibration": {"temperature": 1.5, "thresholds": [0.25, 0.75]}}'
+)
+"""Likewise, where something was fitted; otherwise the key is left out."""
 
 SPEC = TaskSpec(
     task="multiclass",
@@ -55,15 +62,20 @@ preprocessings = st.integers(1, 5).flatmap(
 classes = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.text(), min_size=1).filter(
     lambda names: len(set(names.values())) == len(names)
 )
-specs = st.builds(
-    TaskSpec,
-    task=st.sampled_from(["multiclass", "multilabel"]),
-    classes=classes.map(Classes.from_mapping),
-    preprocessing=preprocessings,
-)
+temperatures = st.floats(0, 1e6, exclude_min=True)
+scores = st.floats(0, 1, exclude_min=True, exclude_max=True)
 
 
-@given(specs)
+@st.composite
+def specs(draw):
+    named = Classes.from_mapping(draw(classes))
+    kind = draw(st.sampled_from(["multiclass", "multilabel"]))
+    thresholds = st.none() if kind == "multiclass" else st.none() | st.tuples(*[scores] * len(named))
+    calibration = Calibration(temperature=draw(temperatures), thresholds=draw(thresholds))
+    return TaskSpec(task=kind, classes=named, preprocessing=draw(preprocessings), calibration=calibration)
+
+
+@given(specs())
 def test_a_task_spec_survives_json_exactly(spec):
     assert TaskSpec.from_json(spec.to_json()) == spec
 
@@ -71,6 +83,11 @@ def test_a_task_spec_survives_json_exactly(spec):
 def test_version_1_is_written_and_read_as_it_always_was():
     assert SPEC.to_json() == GOLDEN
     assert TaskSpec.from_json(GOLDEN) == SPEC
+    calibrated = attrs.evolve(
+        SPEC, task="multilabel", calibration=Calibration(temperature=1.5, thresholds=(0.25, 0.75))
+    )
+    assert calibrated.to_json() == GOLDEN_CALIBRATED
+    assert TaskSpec.from_json(GOLDEN_CALIBRATED) == calibrated
 
 
 def changed(**changes: object) -> str:
@@ -95,6 +112,11 @@ def changed(**changes: object) -> str:
         (GOLDEN.replace("1.25", "NaN"), "resize_scale"),
         (GOLDEN.replace('"resize_scale"', '"resize_factor"'), "resize_factor"),
         (GOLDEN.replace('"letterbox"', '"stretch"'), "resize_mode"),
+        (GOLDEN_CALIBRATED.replace("1.5", "0.0"), "temperature"),
+        (GOLDEN_CALIBRATED.replace("1.5", "Infinity"), "temperature"),
+        (GOLDEN_CALIBRATED.replace("0.75", "1.0"), "thresholds must be above 0 and below 1"),
+        (GOLDEN_CALIBRATED.replace("0.25, 0.75", "0.25"), "each of 2 classes, got 1"),
+        (GOLDEN_CALIBRATED.replace("multilabel", "multiclass"), "thresholds are for multilabel"),
     ],
 )
 def test_damaged_foreign_and_newer_descriptions_are_refused_with_the_reason(text, message):

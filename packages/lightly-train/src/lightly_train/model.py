@@ -22,6 +22,7 @@ from lt_data import (
     ImageLike,
     PredictionArgumentError,
     TaskSpec,
+    Threshold,
     check_selection,
     listed,
     load_inputs,
@@ -109,14 +110,15 @@ class ImageClassification(nn.Module):
         logits: torch.Tensor = self.classifier(images)
         return logits
 
-    def predict(self, image: ImageLike | torch.Tensor, *, topk: int = 1, threshold: float = 0.5) -> Prediction:
+    def predict(self, image: ImageLike | torch.Tensor, *, topk: int = 1, threshold: Threshold = 0.5) -> Prediction:
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
             image: Path, URL, content of a file as bytes, Pillow image, uint8 array of shape (H, W, C), or tensor of
                 shape (C, H, W), uint8 or float in [0, 1].
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
-            threshold: Multilabel models return every class whose score is greater, in (0, 1).
+            threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
+                thresholds that `calibrate` fitted for each class.
 
         Returns:
             `labels`, int64 class IDs of shape (k,), and `scores`, float32 probabilities of shape (k,), falling.
@@ -128,7 +130,7 @@ class ImageClassification(nn.Module):
         return self.predict_batch([image], topk=topk, threshold=threshold)[0]
 
     def predict_batch(
-        self, images: Sequence[ImageLike | torch.Tensor], *, topk: int = 1, threshold: float = 0.5
+        self, images: Sequence[ImageLike | torch.Tensor], *, topk: int = 1, threshold: Threshold = 0.5
     ) -> list[Prediction]:
         """Classify several images in one forward pass; arguments and errors as for `predict`."""
         check_selection(self.task, topk=topk, threshold=threshold)
@@ -143,7 +145,7 @@ class ImageClassification(nn.Module):
         out: str | os.PathLike[str] | None = None,
         *,
         topk: int = 1,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
         batch_size: int = 16,
         num_workers: int | None = None,
         resume: bool = False,

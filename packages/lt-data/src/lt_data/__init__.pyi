@@ -31,12 +31,14 @@ from .index.scan import Scan as Scan
 from .index.write import write_split as write_split
 from .inputs import load_inputs as load_inputs
 from .prediction import Prediction as Prediction
+from .prediction import Threshold as Threshold
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels
 from .preprocessing import preprocess as preprocess
 from .processors import usable_processors as usable_processors
 from .structuring import STRUCTURE as STRUCTURE
 from .structuring import structure as structure
+from .task import Calibration as Calibration
 from .task import Classes as Classes
 from .task import Preprocessing as Preprocessing
 from .task import TaskSpec as TaskSpec

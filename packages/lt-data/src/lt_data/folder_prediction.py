@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from lt_data.files import atomic_write
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
 from lt_data.index.samples import SampleIndex
-from lt_data.prediction import check_selection, select_labels
+from lt_data.prediction import Threshold, check_selection, select_labels
 from lt_data.processors import usable_processors
 from lt_data.task import TaskSpec
 
@@ -89,7 +90,7 @@ def predict_folder(
     prepare: Prepare,
     score: Score,
     topk: int = 1,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     batch_size: int = 16,
     num_workers: int | None = None,
     resume: bool = False,
@@ -109,8 +110,9 @@ def predict_folder(
         threshold: As for a single image.
         batch_size: Images at once.
         num_workers: Threads that read images; None takes one for each usable processor.
-        resume: Whether to go on with an `out` that an interrupted call left. Folder, model, `topk` and `threshold` must
-            be those that `<out>.json` beside it says. Images that could not be read are not tried again.
+        resume: Whether to go on with an `out` that an interrupted call left. Folder, model, task, `topk` and
+            `threshold` must be those that `<out>.json` beside it says. Images that could not be read are not tried
+            again.
         progress: Called with the images done and in all.
         model: Tells models apart, such as a digest; for `resume`.
 
@@ -126,7 +128,13 @@ def predict_folder(
     scan = scan_images(Path(folder), dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):
         raise DatasetError(scan.problems or [Problem(str(folder), "there is no image below this folder")])
-    asked = {"folder": str(Path(folder).resolve()), "topk": topk, "threshold": threshold, "model": model}
+    asked = {
+        "folder": str(Path(folder).resolve()),
+        "topk": topk,
+        "threshold": threshold,
+        "model": model,
+        "task": hashlib.sha256(task.to_json().encode()).hexdigest(),
+    }
     done = _done(target, asked) if target is not None else frozenset()
     keys = [_key(scan.samples, i) for i in range(len(scan.samples))]
     wanted = [i for i, key in enumerate(keys) if key not in done]
@@ -205,7 +213,7 @@ def _rows(
     score: Score,
     *,
     topk: int,
-    threshold: float,
+    threshold: Threshold,
 ) -> list[ImagePrediction]:
     images = [image for _, image in batch if not isinstance(image, ImageDecodeError)]
     scores = iter(score(images)) if images else iter(())

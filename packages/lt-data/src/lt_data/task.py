@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -105,6 +106,30 @@ class Preprocessing:
 
 
 @attrs.frozen(kw_only=True)
+class Calibration:
+    """What labelled images, not trained on, said about a model's scores; by default nothing.
+
+    Attributes:
+        temperature: Divides the logits before softmax or sigmoid, above 0 (Guo et al. 2017, "On Calibration of Modern
+            Neural Networks").
+        thresholds: Of each class in output order, in (0, 1), for multilabel models: `threshold="auto"` returns the
+            classes whose score is greater. None where none were fitted.
+
+    Raises:
+        ValueError: A value is outside its range.
+    """
+
+    temperature: float = attrs.field(default=1.0, validator=above(0.0))
+    thresholds: tuple[float, ...] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not math.isfinite(self.temperature):
+            raise ValueError(f"temperature must be finite, got {self.temperature}")
+        if not all(0.0 < threshold < 1.0 for threshold in self.thresholds or ()):
+            raise ValueError("thresholds must be above 0 and below 1")
+
+
+@attrs.frozen(kw_only=True)
 class TaskSpec:
     """What a trained model does: its task, its classes, and how its input is made.
 
@@ -114,17 +139,36 @@ class TaskSpec:
         task: `"multiclass"` (softmax, one class an image) or `"multilabel"` (sigmoid, any number).
         classes: IDs and names in output order.
         preprocessing: How an image becomes the model's input.
+        calibration: How logits become probabilities, and which of these make a label with `threshold="auto"`.
+
+    Raises:
+        ValueError: There are thresholds, but not one for each class, or the task is multiclass.
     """
 
     task: TaskName
     classes: Classes
     preprocessing: Preprocessing
+    calibration: Calibration = attrs.field(factory=Calibration)
+
+    def __attrs_post_init__(self) -> None:
+        thresholds = self.calibration.thresholds
+        if thresholds is None:
+            return
+        if self.task != "multilabel":
+            raise ValueError("calibration.thresholds are for multilabel; multiclass takes the classes of highest score")
+        if len(thresholds) != len(self.classes):
+            raise ValueError(
+                f"calibration.thresholds need one entry for each of {len(self.classes)} classes, got {len(thresholds)}"
+            )
 
     def to_json(self) -> str:
         """Versioned JSON, read back by `from_json`."""
         entries = tuple(_ClassEntry(i, name) for i, name in self.classes.as_dict().items())
-        document = _Document(FORMAT, VERSION, self.task, entries, self.preprocessing)
-        return json.dumps(attrs.asdict(document), ensure_ascii=False)
+        document = attrs.asdict(_Document(FORMAT, VERSION, self.task, entries, self.preprocessing, self.calibration))
+        if self.calibration == Calibration():
+            # Readers from before there was calibration refuse the key, and need not where it says nothing.
+            del document["calibration"]
+        return json.dumps(document, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> TaskSpec:
@@ -165,7 +209,8 @@ class _Document:
     task: TaskName
     classes: tuple[_ClassEntry, ...]
     preprocessing: Preprocessing
+    calibration: Calibration = attrs.field(factory=Calibration)
 
     def task_spec(self) -> TaskSpec:
         classes = Classes(tuple(entry.id for entry in self.classes), tuple(entry.name for entry in self.classes))
-        return TaskSpec(task=self.task, classes=classes, preprocessing=self.preprocessing)
+        return TaskSpec(task=self.task, classes=classes, preprocessing=self.preprocessing, calibration=self.calibration)

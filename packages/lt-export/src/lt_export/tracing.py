@@ -33,10 +33,13 @@ class ScoresOf(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.multiclass = task.task == "multiclass"
+        self.temperature = task.calibration.temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Scores of shape (N, classes)."""
         logits: torch.Tensor = self.classifier(images).float()
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
         return logits.softmax(dim=1) if self.multiclass else logits.sigmoid()
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
+from mean_colour import with_thresholds
 from PIL import Image
 
 import lt_export
@@ -78,6 +79,13 @@ def test_a_multilabel_model_gives_the_classes_above_the_threshold(make_onnx, fol
     model = make_onnx(task="multilabel")
     assert main(["predict", str(model), str(folder / "a.png"), "--threshold", "0.6", "--json"]) == 0
     assert lines(capsys.readouterr().out)[0]["names"] == ["red"]
+
+
+def test_auto_takes_the_thresholds_of_the_file(make_onnx, folder, capsys):
+    model = make_onnx(task="multilabel", metadata=to_metadata(with_thresholds(0.99, 0.4, 0.6)))
+    assert main(["predict", str(model), str(folder / "a.png"), "--threshold", "auto", "--json"]) == 0
+    expected = lt_export.load(model).predict(folder / "a.png", threshold="auto")["labels"].tolist()
+    assert lines(capsys.readouterr().out)[0]["labels"] == expected == [20]
 
 
 def test_unreadable_images_are_named_and_the_others_still_classified(model, folder, capsys):

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import lt_export
-from lt_data import Classes, Preprocessing, TaskSpec
+from lt_data import Calibration, Classes, Preprocessing, TaskSpec
 from lt_export.metadata import to_metadata
 from lt_export.runtime.description import Description
 
@@ -25,10 +25,16 @@ SIZES = [(37, 53), (16, 24), (32, 48), (5, 9), (1, 1), (211, 30), (19, 300)]
 """Height and width of images: odd, the model's own, twice that, smaller, tall, wide."""
 
 
-def task_spec(task: str = "multiclass", channels: int = 3, **preprocessing: object) -> TaskSpec:
+def task_spec(
+    task: str = "multiclass", channels: int = 3, calibration: Calibration | None = None, **preprocessing: object
+) -> TaskSpec:
     mean, std = (0.485, 0.456, 0.406, 0.1)[:channels], (0.229, 0.224, 0.225, 0.3)[:channels]
     spec = Preprocessing(image_size=SIZE, num_channels=channels, mean=mean, std=std, **preprocessing)
-    return TaskSpec(task=task, classes=Classes((7, -3, 20), ("red", "grün", "light, blue")), preprocessing=spec)
+    classes = Classes((7, -3, 20), ("red", "grün", "light, blue"))
+    return TaskSpec(task=task, classes=classes, preprocessing=spec, calibration=calibration or Calibration())
+
+
+CALIBRATED = task_spec("multilabel", calibration=Calibration(temperature=0.25, thresholds=(0.7, 0.1, 0.4)))
 
 
 def export(path: Path, task: TaskSpec, **arguments: object) -> Path:
@@ -66,7 +72,9 @@ def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *map(str, arguments)], capture_output=True, encoding="utf-8", check=False)
 
 
-def assert_same(program: Path, model: Path, images: list[Path], *, topk: int = 3, threshold: float = 0.5) -> list[dict]:
+def assert_same(
+    program: Path, model: Path, images: list[Path], *, topk: int = 3, threshold: float | str = 0.5
+) -> list[dict]:
     """The program's lines, each equal to what Python says of the image."""
     done = run(program, model, *images, "--topk", topk, "--threshold", threshold)
     assert done.returncode == 0, done.stderr
@@ -101,6 +109,18 @@ def test_grey_and_colour_files_serve_models_of_one_three_and_four_channels(progr
 def test_a_multilabel_model_gives_the_labels_above_the_threshold(program, images, tmp_path, threshold):
     lines = assert_same(program, export(tmp_path / "model.onnx", task_spec("multilabel")), images, threshold=threshold)
     assert len({len(line["labels"]) for line in lines}) > 1, "the numbers of labels should differ"
+
+
+def test_a_calibrated_model_gives_calibrated_scores_and_its_own_thresholds_when_asked(program, images, tmp_path):
+    calibrated = export(tmp_path / "model.onnx", CALIBRATED)
+    own = [line["labels"] for line in assert_same(program, calibrated, images, threshold="auto")]
+    assert own != [line["labels"] for line in assert_same(program, calibrated, images)]
+
+
+def test_auto_thresholds_are_refused_where_none_were_fitted(program, images, tmp_path):
+    done = run(program, export(tmp_path / "model.onnx", task_spec("multilabel")), images[0], "--threshold", "auto")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "this model has no thresholds" in done.stderr
 
 
 def test_the_best_class_alone_is_given_unless_more_are_asked_for(program, model, images):
@@ -173,6 +193,10 @@ def changed(model: Path, out: Path, **changes: str | None) -> Path:
         ({"lt_task_spec": '{"format": "other", "version": 1}'}, 'must be "lightly-train/task-spec"'),
         ({"lt_task_spec": task_spec().to_json().replace('"version": 1', '"version": 2')}, "version 1, the file has 2"),
         ({"lt_task_spec": task_spec().to_json().replace('"crop"', '"stretch"')}, '`resize_mode` is "stretch"'),
+        (
+            {"lt_task_spec": CALIBRATED.to_json().replace("0.1, ", "")},
+            "need one threshold for each class",
+        ),
         ({"input": None}, '`input` is "", which this program does not know'),
         ({"input": "float16"}, '`input` is "float16"'),
     ],

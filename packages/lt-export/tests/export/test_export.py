@@ -11,7 +11,7 @@ from networks import convolutional, task_spec
 from torch import nn
 
 import lt_export
-from lt_data import TaskSpec
+from lt_data import Calibration, TaskSpec, load_inputs
 from lt_export import ExportError, VerificationError, export_onnx
 from lt_export.verify import DYNAMIC_SIZES, in_batches
 
@@ -37,6 +37,22 @@ def test_the_file_answers_as_pytorch_does_for_any_batch(tmp_path, task, simplify
     if task == "multiclass":
         np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(scores[3:4], edge.scores([images[3]]), atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_temperature_is_in_the_graph_and_the_thresholds_in_the_file(tmp_path, task, precision):
+    thresholds = (0.25, 0.5, 0.75) if task == "multilabel" else None
+    spec = task_spec(task, calibration=Calibration(temperature=0.125, thresholds=thresholds))
+    model = convolutional().eval()
+    export_onnx(model, spec, tmp_path / "m.onnx", precision=precision)
+    edge = lt_export.load(tmp_path / "m.onnx")
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(load_inputs([image], spec.preprocessing))) / 0.125
+    scores = logits.softmax(dim=1) if task == "multiclass" else logits.sigmoid()
+    np.testing.assert_allclose(edge.scores([image]), scores.numpy(), atol=1e-5 if precision == "fp32" else 5e-3)
+    assert edge.task.calibration == spec.calibration
 
 
 def test_the_model_in_memory_stays_exactly_as_it_was(tmp_path):

@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from mean_colour import with_thresholds
 from PIL import Image
 
 import lt_export
 from lt_data import ImageDecodeError, PredictionArgumentError
 from lt_export import EdgeModelError, MissingPackageError
+from lt_export.metadata import to_metadata
 
 NAMES = [
     "Agreement",
@@ -91,6 +93,21 @@ def test_multilabel_models_return_every_class_above_the_threshold(make_onnx):
     classifier = lt_export.load(make_onnx(task="multilabel"))
     assert classifier.predict(flat(255, 255, 0), threshold=0.6)["labels"].tolist() == [10, 20]
     assert classifier.predict(flat(0, 0, 0), threshold=0.6)["labels"].shape == (0,)
+
+
+def test_auto_takes_the_threshold_that_the_file_has_for_each_class(make_onnx, tmp_path):
+    classifier = lt_export.load(make_onnx(task="multilabel", metadata=to_metadata(with_thresholds(0.96, 0.6, 0.4))))
+    image = flat(255, 255, 0)  # scores 0.953, 0.953, 0.5
+    assert classifier.predict(image, threshold="auto")["labels"].tolist() == [20, 30]
+    assert classifier.predict(image)["labels"].tolist() == [10, 20]
+    assert classifier.predict_batch([image], threshold="auto")[0]["labels"].tolist() == [20, 30]
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert classifier.predict_folder(tmp_path, threshold="auto").predictions[0].labels == (20, 30)
+
+
+def test_auto_without_thresholds_in_the_file_is_refused(make_onnx):
+    with pytest.raises(PredictionArgumentError, match="this model has no thresholds"):
+        lt_export.load(make_onnx(task="multilabel")).predict(flat(0, 0, 0), threshold="auto")
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 2, 4])

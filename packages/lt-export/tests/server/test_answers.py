@@ -15,6 +15,7 @@ import httpx
 import jsonschema
 import numpy as np
 import pytest
+from mean_colour import with_thresholds
 from openapi_spec_validator import validate
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -55,7 +56,7 @@ def dicom(pixels: np.ndarray) -> Dataset:
     return data
 
 
-def expected(classifier: EdgeClassifier, content: bytes, **arguments: float) -> dict[str, list[object]]:
+def expected(classifier: EdgeClassifier, content: bytes, **arguments: float | str) -> dict[str, list[object]]:
     found = classifier.predict(content, **arguments)
     labels = found["labels"].tolist()
     return {
@@ -103,6 +104,19 @@ def test_a_multilabel_model_takes_a_threshold(serve, onnx_writer, tmp_path, clas
             assert answer.json() == expected(multilabel, encoded("PNG"), threshold=threshold)
 
 
+def test_a_calibrated_model_takes_its_own_thresholds_and_says_so(serve, onnx_writer, tmp_path, classifier):
+    metadata = to_metadata(with_thresholds(0.999, 0.4, 0.6))
+    model = onnx_writer(tmp_path / "multilabel.onnx", task="multilabel", metadata=metadata)
+    with serve(model=model) as served:
+        document = served.client.get("/openapi.json").json()
+        answer = served.predict(encoded("PNG"), threshold="auto")
+    validate(document)
+    _, threshold = document["paths"]["/predict"]["post"]["parameters"]
+    fits(document, threshold["schema"], "auto")
+    assert answer.json() == expected(lt_export.load(model), encoded("PNG"), threshold="auto")
+    assert answer.json() != expected(lt_export.load(model), encoded("PNG"))
+
+
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
@@ -112,7 +126,7 @@ def test_a_multilabel_model_takes_a_threshold(serve, onnx_writer, tmp_path, clas
         ("topk=" + 5000 * "1", "topk must be a number"),
         ("topk=1&topk=2", "topk is given twice"),
         ("threshold=nan", "threshold must be above 0"),
-        ("threshold=x", "threshold must be a number"),
+        ("threshold=x", 'threshold must be a number or "auto"'),
         ("top_k=1", "unknown parameter 'top_k'; there are topk and threshold"),
     ],
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 
-from lt_data import Classes, Preprocessing, TaskSpec, preprocess
+from lt_data import Calibration, Classes, Preprocessing, TaskSpec, preprocess
 from lt_export.probes import PROBES, probe_images
 from lt_export.runtime.description import Description
 
@@ -18,6 +19,12 @@ def task_spec(task: str = "multiclass") -> TaskSpec:
         classes=Classes((10, 20, 30), ("red", "green", "blue")),
         preprocessing=Preprocessing(image_size=(16, 24), mean=(0.0,) * 3, std=(1.0,) * 3, resize_scale=1.0),
     )
+
+
+def with_thresholds(*thresholds: float) -> Description:
+    """The multilabel model, with thresholds for red, green and blue."""
+    found = description("multilabel")
+    return attrs.evolve(found, task=attrs.evolve(found.task, calibration=Calibration(thresholds=thresholds)))
 
 
 def description(task: str = "multiclass") -> Description:

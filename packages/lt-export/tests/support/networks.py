@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lt_data import Classes, Preprocessing, TaskSpec
+from lt_data import Calibration, Classes, Preprocessing, TaskSpec
 
 
-def task_spec(task: str = "multiclass", channels: int = 3, **preprocessing) -> TaskSpec:
+def task_spec(
+    task: str = "multiclass", channels: int = 3, calibration: Calibration | None = None, **preprocessing
+) -> TaskSpec:
     return TaskSpec(
         task=task,
         classes=Classes((10, 20, 30), ("red", "grün", "blue")),
@@ -21,6 +23,7 @@ def task_spec(task: str = "multiclass", channels: int = 3, **preprocessing) -> T
                 **preprocessing,
             }
         ),
+        calibration=calibration or Calibration(),
     )
 
 

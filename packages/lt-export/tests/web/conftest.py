@@ -20,7 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import lt_export
-from lt_data import Classes, Preprocessing, TaskSpec
+from lt_data import Calibration, Classes, Preprocessing, TaskSpec
 from lt_export.metadata import to_metadata
 from lt_export.probes import PROBES, probe_images
 from lt_export.runtime.description import Description
@@ -93,7 +93,7 @@ def script() -> Iterator[Script]:
         process.stdin.close()
 
 
-def task_spec(task: str = "multiclass", **preprocessing: Any) -> TaskSpec:
+def task_spec(task: str = "multiclass", calibration: Calibration | None = None, **preprocessing: Any) -> TaskSpec:
     values = {"image_size": (24, 32), "num_channels": 3, **preprocessing}
     channels = values["num_channels"]
     statistics = {"mean": (0.485, 0.456, 0.406, 0.5)[:channels], "std": (0.229, 0.224, 0.225, 0.25)[:channels]}
@@ -101,6 +101,7 @@ def task_spec(task: str = "multiclass", **preprocessing: Any) -> TaskSpec:
         task=task,
         classes=Classes((10, 20, 30, -(2**63)), ("<b>cat</b>", "dog & wolf", "ship", "Mühle")),
         preprocessing=Preprocessing(**{**statistics, **values}),
+        calibration=calibration or Calibration(),
     )
 
 

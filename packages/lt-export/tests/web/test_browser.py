@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+from lt_data import Calibration
+
 ALL = {"topk": 4}
 """All classes of the model."""
 
@@ -137,6 +139,21 @@ def test_multilabel_models_show_every_class_above_the_threshold(open_model, tmp_
         found = list(visit.classify(file).values())
         assert found == pytest.approx([score for score in scores if score > float(threshold)], abs=1e-5)
         assert visit.page.is_visible("#none") == (not found)
+    assert not visit.page.is_visible("#fitted")
+
+
+def test_a_calibrated_model_takes_its_own_thresholds_when_asked(open_model, tmp_path):
+    visit, classifier = open_model(task="multilabel", calibration=Calibration(thresholds=(0.01, 0.99, 0.99, 0.01)))
+    file = save(tmp_path, "image.png", colors())
+    at_half = visit.classify(file)
+    visit.page.check("#fitted")
+    own = visit.classify(file)
+    expected = classifier.predict(file, threshold="auto")
+    assert [int(label) for label in own] == expected["labels"].tolist()
+    assert own != at_half
+    assert visit.page.is_disabled("#threshold")
+    visit.page.uncheck("#fitted")
+    assert visit.classify(file) == at_half
 
 
 def test_as_many_classes_are_shown_as_asked_for_and_names_are_text(open_model, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lt_data import Classes, Preprocessing, TaskSpec, load_image, select_labels
+from lt_data import Calibration, Classes, Preprocessing, TaskSpec, load_image, select_labels
 from lt_data.preprocessing import fit_size, normalize
 from lt_export.agreement import LIMITS, compare
 from lt_export.probes import probe_images
@@ -141,6 +141,27 @@ def test_labels_are_selected_as_in_python(script, values, task, topk):
     model = {"task": task, "classes": [{"id": str(i), "name": n} for i, n in spec.classes.as_dict().items()]}
     found = script("scores.js", "selectLabels", values, model, {"topk": topk, "threshold": 0.5})
     expected = select_labels(np.array(values, np.float32), spec, topk=topk, threshold=0.5)
+    assert [int(label["id"]) for label in found] == expected["labels"].tolist()
+
+
+@one_process
+@given(
+    values=scores,
+    thresholds=st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), min_size=4, max_size=4),
+    threshold=st.just("auto") | st.sampled_from([0.1, 0.4999, 0.6]),
+)
+def test_thresholds_of_the_model_or_of_the_user_are_taken_as_in_python(script, values, thresholds, threshold):
+    spec = TaskSpec(
+        task="multilabel",
+        classes=Classes((10, 20, 30, 40), ("a", "b", "c", "d")),
+        preprocessing=Preprocessing(image_size=(8, 8)),
+        calibration=Calibration(thresholds=tuple(thresholds)),
+    )
+    classes = [{"id": str(i), "name": n} for i, n in spec.classes.as_dict().items()]
+    model = {"task": "multilabel", "classes": classes, "thresholds": thresholds}
+    single = np.array(values, np.float32)
+    found = script("scores.js", "selectLabels", single.tolist(), model, {"topk": 1, "threshold": threshold})
+    expected = select_labels(single, spec, topk=1, threshold=threshold)
     assert [int(label["id"]) for label in found] == expected["labels"].tolist()
 
 

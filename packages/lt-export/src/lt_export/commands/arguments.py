@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from lt_data import Threshold
     from lt_export.runtime.classifier import EdgeClassifier
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -44,10 +45,10 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topk", type=whole(1), default=1, metavar="K", help="classes of a multiclass model to give")
     parser.add_argument(
         "--threshold",
-        type=number(0.0),
+        type=_threshold,
         default=0.5,
         metavar="SCORE",
-        help="a multilabel model gives every class above it (default: 0.5)",
+        help="a multilabel model gives every class above it; auto takes those fitted for each class (default: 0.5)",
     )
 
 
@@ -74,6 +75,10 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return value
 
     return convert
+
+
+def _threshold(text: str) -> Threshold:
+    return "auto" if text == "auto" else number(0.0)(text)
 
 
 def number(least: float) -> Callable[[str], float]:

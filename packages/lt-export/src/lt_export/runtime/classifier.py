@@ -15,6 +15,7 @@ from lt_data import (
     ImageLike,
     Prediction,
     TaskSpec,
+    Threshold,
     check_selection,
     listed,
     load_image,
@@ -61,13 +62,14 @@ class EdgeClassifier:
         """What the model runs on, such as `"cpu (ONNX Runtime 1.31.1)"`."""
         return self._runner.device
 
-    def predict(self, image: ImageLike, *, topk: int = 1, threshold: float = 0.5) -> Prediction:
+    def predict(self, image: ImageLike, *, topk: int = 1, threshold: Threshold = 0.5) -> Prediction:
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
             image: Path, URL, content of a file as bytes, Pillow image, or uint8 array of shape (H, W, C).
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
-            threshold: Multilabel models return every class whose score is greater, in (0, 1).
+            threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
+                thresholds that were fitted for each class before the export.
 
         Returns:
             `labels`, int64 class IDs of shape (k,), and `scores`, float32 probabilities of shape (k,), falling.
@@ -78,7 +80,9 @@ class EdgeClassifier:
         """
         return self.predict_batch([image], topk=topk, threshold=threshold)[0]
 
-    def predict_batch(self, images: Sequence[ImageLike], *, topk: int = 1, threshold: float = 0.5) -> list[Prediction]:
+    def predict_batch(
+        self, images: Sequence[ImageLike], *, topk: int = 1, threshold: Threshold = 0.5
+    ) -> list[Prediction]:
         """Classify several images at once; arguments and errors as for `predict`."""
         check_selection(self.task, topk=topk, threshold=threshold)
         scores = self.scores(images)
@@ -90,7 +94,7 @@ class EdgeClassifier:
         out: str | os.PathLike[str] | None = None,
         *,
         topk: int = 1,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
         batch_size: int = 16,
         num_workers: int | None = None,
         resume: bool = False,

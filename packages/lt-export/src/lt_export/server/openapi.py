@@ -74,7 +74,7 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
                 "name": "threshold",
                 "in": "query",
                 "description": "A multilabel model gives every class whose score is greater.",
-                "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.5},
+                "schema": _threshold(classifier),
             },
         ],
         "requestBody": {
@@ -93,6 +93,14 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
             "503": {**_error("Too many requests are in work, or the server is stopping."), "headers": waits},
         },
     }
+
+
+def _threshold(classifier: EdgeClassifier) -> Json:
+    number: Json = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    if classifier.task.calibration.thresholds is None:
+        return {**number, "default": 0.5}
+    own = {"const": "auto", "description": "The model's own threshold for each class."}
+    return {"oneOf": [number, own], "default": 0.5}
 
 
 def _schemas(classifier: EdgeClassifier) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from starlette.datastructures import QueryParams
 
-from lt_data import PredictionArgumentError, TaskSpec, check_selection
+from lt_data import PredictionArgumentError, TaskSpec, Threshold, check_selection
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +21,7 @@ class Selection:
     """
 
     topk: int = 1
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
 
 
 def read_selection(query: QueryParams, task: TaskSpec) -> Selection:
@@ -39,10 +39,15 @@ def read_selection(query: QueryParams, task: TaskSpec) -> Selection:
         try:
             given[name] = PARAMETERS[name](text)
         except ValueError as error:
-            raise PredictionArgumentError(f"{name} must be a number, got {text!r}") from error
+            raise PredictionArgumentError(f"{name} must be {EXPECTED[name]}, got {text!r}") from error
     selection = Selection(**given)
     check_selection(task, topk=selection.topk, threshold=selection.threshold)
     return selection
 
 
-PARAMETERS: Mapping[str, Callable[[str], Any]] = {"topk": int, "threshold": float}
+def _threshold(text: str) -> Threshold:
+    return "auto" if text == "auto" else float(text)
+
+
+PARAMETERS: Mapping[str, Callable[[str], Any]] = {"topk": int, "threshold": _threshold}
+EXPECTED: Mapping[str, str] = {"topk": "a number", "threshold": 'a number or "auto"'}

@@ -96,6 +96,7 @@ def _document(description: Description) -> dict[str, Any]:
         "task": description.task.task,
         "classes": _classes(description.task),
         "preprocessing": attrs.asdict(description.task.preprocessing),
+        "thresholds": description.task.calibration.thresholds,
         "includes_preprocessing": description.includes_preprocessing,
         "precision": description.precision,
         "producer": f"lt-export {description.version}",

@@ -34,7 +34,7 @@ function listen() {
   });
   page.camera.addEventListener("click", () => (isCameraOn() ? endCamera() : runCamera()));
   page.selftest.addEventListener("click", runSelftest);
-  for (const control of [page.topk, page.threshold]) control.addEventListener("input", showLabels);
+  for (const control of [page.topk, page.threshold, page.fitted]) control.addEventListener("input", showLabels);
   listenForDrops();
   document.addEventListener("paste", ({ clipboardData }) => {
     if (clipboardData.files.length) classifyFile(clipboardData.files[0]);
@@ -148,8 +148,8 @@ function clearResult() {
 }
 
 function showLabels() {
-  const threshold = Number(page.threshold.value);
-  page.shownthreshold.textContent = percent(threshold);
+  page.threshold.disabled = page.fitted.checked;
+  page.shownthreshold.textContent = page.fitted.checked ? "" : percent(Number(page.threshold.value));
   if (!shown) return;
   const labels = chosenLabels();
   page.labels.replaceChildren(...labels.map(labelItem));
@@ -158,7 +158,8 @@ function showLabels() {
 
 function chosenLabels() {
   const topk = Math.max(1, Math.trunc(Number(page.topk.value)) || 1);
-  return selectLabels(shown.scores, classifier.model, { topk, threshold: Number(page.threshold.value) });
+  const threshold = page.fitted.checked ? "auto" : Number(page.threshold.value);
+  return selectLabels(shown.scores, classifier.model, { topk, threshold });
 }
 
 function labelItem({ id, name, score }) {
@@ -198,6 +199,7 @@ function describeModel() {
   page.topk.value = Math.min(TOPK, model.classes.length);
   page.fortopk.hidden = isMultilabel;
   page.forthreshold.hidden = !isMultilabel;
+  page.forfitted.hidden = model.thresholds === null;
   page.shownthreshold.textContent = percent(Number(page.threshold.value));
   const facts = {
     Task: model.task,

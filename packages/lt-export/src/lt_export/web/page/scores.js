@@ -2,11 +2,16 @@
 
 const MULTILABEL_THRESHOLD = 0.5; // as in lt_export.agreement
 
-/** Classes {id, name, score}, best first: the `topk` best, or of a multilabel model those above `threshold`. */
+/**
+ * Classes {id, name, score}, best first: the `topk` best, or of a multilabel model those above `threshold`, which is a
+ * number, or "auto" for the model's own of each class.
+ */
 export function selectLabels(scores, model, { topk, threshold }) {
-  const all = model.classes.map(({ id, name }, i) => ({ id, name, score: scores[i] }));
+  const limit = (i) => Math.fround(threshold === "auto" ? model.thresholds[i] : threshold);
+  const all = model.classes.map(({ id, name }, i) => ({ id, name, score: scores[i], limit: limit(i) }));
   all.sort((a, b) => b.score - a.score); // a stable sort, so ties keep the order of the model's outputs
-  return model.task === "multilabel" ? all.filter(({ score }) => score > threshold) : all.slice(0, topk);
+  const chosen = model.task === "multilabel" ? all.filter(({ score, limit }) => score > limit) : all.slice(0, topk);
+  return chosen.map(({ id, name, score }) => ({ id, name, score }));
 }
 
 /** How the scores of the same images compare: {difference, agreement, images, passed}. */
