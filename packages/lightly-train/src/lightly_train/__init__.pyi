@@ -1,4 +1,5 @@
 from . import errors as errors
+from .calibration import CalibrationResult as CalibrationResult
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .model import ImageClassification as ImageClassification

@@ -27,6 +27,7 @@ from lt_train.run_report import confusion, finite_or_none, per_class, write_json
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
+    from lightly_train.scoring import Run
     from lt_export import EdgeClassifier
 
 FORMAT = "lightly-train/evaluation"
@@ -151,23 +152,13 @@ def evaluate(
     """
     _check_counts(batch_size, num_workers)
     asked = structure(dict(metric_args or {}), MetricArgs, "metric_args")
-    # Brings PyTorch, for which wrong arguments need not wait.
-    from lightly_train.scoring import score_samples
-
     loaded = _load(model) if isinstance(model, (str, os.PathLike)) else model
     task = loaded.task
     nothing = np.empty((0, len(task.classes)), dtype=np.float32)
     measure(task, nothing, nothing, asked)  # refuses metrics of other tasks before anything is read
-    found = index_for_model(data, task, split=split)
-    with shown_progress(progress, "evaluating") as tell:
-        scored = score_samples(
-            loaded,
-            found.samples,
-            batch_size=batch_size,
-            num_workers=_workers(num_workers, len(found.samples)),
-            on_bad_image=found.on_bad_image,
-            progress=tell,
-        )
+    scored = score_split(
+        loaded, data, split=split, batch_size=batch_size, num_workers=num_workers, progress=progress, doing="evaluating"
+    )
     measured = measure(task, scored.scores, scored.truth, asked)
     return Evaluation(
         task=task,
@@ -177,6 +168,46 @@ def evaluate(
         unreadable=scored.unreadable,
         scored=scored,
     )
+
+
+def score_split(
+    model: ImageClassification | EdgeClassifier,
+    data: Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    split: Literal["train", "val", "test"],
+    batch_size: int,
+    num_workers: int | Literal["auto"],
+    progress: ProgressArg,
+    doing: str,
+    run: Run | None = None,
+) -> ScoredSamples:
+    """What a model says of labelled images; arguments and errors as of `evaluate`.
+
+    Args:
+        model: A loaded model.
+        data: As of `evaluate`.
+        split: Likewise.
+        batch_size: Likewise.
+        num_workers: Likewise.
+        progress: Likewise.
+        doing: What the progress bar is called.
+        run: What gives a row for each input, None for the scores.
+    """
+    _check_counts(batch_size, num_workers)
+    # Brings PyTorch, for which wrong arguments need not wait.
+    from lightly_train.scoring import score_samples
+
+    found = index_for_model(data, model.task, split=split)
+    with shown_progress(progress, doing) as tell:
+        return score_samples(
+            model,
+            found.samples,
+            batch_size=batch_size,
+            num_workers=_workers(num_workers, len(found.samples)),
+            on_bad_image=found.on_bad_image,
+            progress=tell,
+            run=run,
+        )
 
 
 def _load(path: str | os.PathLike[str]) -> ImageClassification | EdgeClassifier:

@@ -29,9 +29,10 @@ from lt_data import (
     select_labels,
 )
 from lt_models import Classifier
-from lt_train import load_exported
+from lt_train import ExportedModel, ModelFileError, load_exported, save_exported
 
 if TYPE_CHECKING:
+    from lightly_train.calibration import CalibrationResult
     from lightly_train.evaluation import Evaluation
     from lt_data import FolderPrediction
     from lt_export import OnnxExport, TensorRTExport
@@ -106,7 +107,10 @@ class ImageClassification(nn.Module):
         return next(self.classifier.parameters()).device
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits, float of shape (N, classes), of preprocessed images, float32 of shape (N, C, H, W)."""
+        """Logits, float of shape (N, classes), of preprocessed images, float32 of shape (N, C, H, W).
+
+        `probabilities(logits, model.task)` makes scores of them.
+        """
         logits: torch.Tensor = self.classifier(images)
         return logits
 
@@ -209,6 +213,69 @@ class ImageClassification(nn.Module):
             progress=progress,
         )
 
+    def calibrate(
+        self,
+        data: Mapping[str, Any] | str | os.PathLike[str],
+        *,
+        split: Literal["train", "val", "test"] = "val",
+        temperature: bool = True,
+        batch_size: int = 16,
+        num_workers: int | Literal["auto"] = "auto",
+        progress: ProgressArg = "auto",
+    ) -> CalibrationResult:
+        """Fit on labelled images how sure scores are, and for multilabel a threshold for each class; keep both.
+
+        From then on `predict` and everything exported from this model have the new scores: logits are divided by the
+        temperature with the least log loss. That changes no order of classes, and of multilabel scores none from above
+        to below 0.5. `threshold="auto"` takes the thresholds, each with the greatest F1 of its class. An earlier
+        calibration is replaced. `save` writes the model to a file.
+
+        Args:
+            data: As for `evaluate`: labelled images that the model was not trained on, such as those of validation.
+            split: Likewise.
+            temperature: Whether a temperature is fitted; False keeps the one that there is, at first 1.
+            batch_size: Images at once.
+            num_workers: As for `evaluate`.
+            progress: Likewise.
+
+        Returns:
+            What was fitted, and the figures before and after.
+
+        Raises:
+            ConfigError: As for `evaluate`, and likewise DatasetError, ImageDecodeError and PredictionArgumentError.
+        """
+        from lightly_train.calibration import calibrate
+
+        found = calibrate(
+            self,
+            data,
+            split=split,
+            temperature=temperature,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+        )
+        self.task = attrs.evolve(self.task, calibration=found.calibration)
+        return found
+
+    def save(self, out: str | os.PathLike[str]) -> None:
+        """Write this model as a file that `load_model` reads, whole or not at all; a file that is there is replaced.
+
+        Args:
+            out: The file, `.pt`.
+
+        Raises:
+            ModelFileError: `out` does not end in .pt, or its folder is missing.
+            OutOfSpaceError: It does not fit on the disk.
+            OSError: It cannot be written.
+        """
+        check_model_file(Path(out))
+        state = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
+        content = ExportedModel(
+            task=self.task, spec=self.classifier.spec, state=state, metrics=self.metrics, step=self.step or 0
+        )
+        save_exported(Path(out), content)
+
     def embed(self, images: Sequence[ImageLike | torch.Tensor], *, batch_size: int = 16) -> npt.NDArray[np.float32]:
         """What the backbone makes of images: the pooled features that the head gets.
 
@@ -249,12 +316,14 @@ class ImageClassification(nn.Module):
 
     def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
         """The second half of `scores`: the network, on what `prepare` gave for each image, or a tensor of these."""
+        return probabilities(torch.from_numpy(self.logits(prepared)), self.task).numpy()
+
+    def logits(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
+        """What the network says, before temperature and softmax or sigmoid; takes what `run` takes, gives its shape."""
         if not len(prepared):
             return np.empty((0, len(self.task.classes)), dtype=np.float32)
         inputs = prepared if isinstance(prepared, torch.Tensor) else torch.from_numpy(np.asarray(prepared))
-        logits = self._evaluated(self.classifier, inputs)
-        scores = logits.softmax(dim=1) if self.task.task == "multiclass" else logits.sigmoid()
-        result: npt.NDArray[np.float32] = scores.numpy()
+        result: npt.NDArray[np.float32] = self._evaluated(self.classifier, inputs).numpy()
         return result
 
     @torch.no_grad()
@@ -435,6 +504,25 @@ class SourceFile:
         except OSError:
             return ""
         return digest.hexdigest()
+
+
+def check_model_file(path: Path) -> None:
+    """Refuse a place to which `ImageClassification.save` could not write.
+
+    Raises:
+        ModelFileError: The name does not end in .pt, or the folder is missing.
+    """
+    if path.suffix.lower() != ".pt":
+        raise ModelFileError(f"{path}: the name of a model file must end in .pt")
+    if not path.absolute().parent.is_dir():
+        raise ModelFileError(f"{path.absolute().parent}: there is no such folder")
+
+
+def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
+    """Scores of logits, float32, both of shape (N, classes): softmax or sigmoid after the task's temperature."""
+    if task.calibration.temperature != 1.0:
+        logits = logits / task.calibration.temperature
+    return logits.softmax(dim=1) if task.task == "multiclass" else logits.sigmoid()
 
 
 def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:

@@ -16,7 +16,8 @@ class ScoredSamples:
     Attributes:
         task: Task, classes and preprocessing of the model.
         samples: The images and their labels, N of them.
-        scores: Probabilities of all classes in output order, float32 of shape (N, classes), as `predict` gives them.
+        scores: Probabilities of all classes in output order, float32 of shape (N, classes), as `predict` gives them;
+            logits where these were asked for.
         unreadable: Images that could not be read, and why; they are not among the samples.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ AHEAD = 2
 
 Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+Run = Callable[[Any], Scores]
 
 
 class NumberedInput(NamedTuple):
@@ -73,6 +74,7 @@ def score_samples(
     num_workers: int,
     on_bad_image: Literal["skip", "error"] = "skip",
     progress: Progress = lambda done, total: None,
+    run: Run | None = None,
 ) -> ScoredSamples:
     """Score labelled images, with what validation does with those that cannot be read.
 
@@ -84,6 +86,7 @@ def score_samples(
         on_bad_image: `"skip"` leaves out images that cannot be read, logs each, and stops above 1 %; `"error"` stops at
             the first.
         progress: Is told how many images are done, and how many there are.
+        run: What gives a row of `scores` for each prepared image, None for `model.run`.
 
     Returns:
         The images that could be read, in their order, and the others as `unreadable`.
@@ -94,11 +97,11 @@ def score_samples(
     """
     from lt_data.torch import BadImages
 
-    bad = BadImages(on_bad_image, len(samples))
+    bad, run = BadImages(on_bad_image, len(samples)), run or model.run
     if isinstance(model, EdgeClassifier):
-        batches = _edge_batches(model, samples, batch_size, num_workers, bad)
+        batches = _edge_batches(model, run, samples, batch_size, num_workers, bad)
     else:
-        batches, bad = _torch_batches(model, samples, batch_size, num_workers, on_bad_image)
+        batches, bad = _torch_batches(model, run, samples, batch_size, num_workers, on_bad_image)
     scores = np.empty((len(samples), len(model.task.classes)), dtype=np.float32)
     kept = np.zeros(len(samples), dtype=np.bool_)
     for indices, batch in batches:
@@ -121,6 +124,7 @@ def _problem(samples: SampleIndex, index: int, reasons: dict[str, str]) -> Probl
 
 def _torch_batches(
     model: ImageClassification,
+    run: Run,
     samples: SampleIndex,
     batch_size: int,
     num_workers: int,
@@ -137,11 +141,11 @@ def _torch_batches(
         on_bad_image=on_bad_image,
         give_way=kind == "cpu",
     )
-    return ((batch.indices.numpy(), model.run(batch.inputs)) for batch in loader), loader.bad_images
+    return ((batch.indices.numpy(), run(batch.inputs)) for batch in loader), loader.bad_images
 
 
 def _edge_batches(
-    model: EdgeClassifier, samples: SampleIndex, batch_size: int, num_workers: int, bad: BadImages
+    model: EdgeClassifier, run: Run, samples: SampleIndex, batch_size: int, num_workers: int, bad: BadImages
 ) -> Iterator[tuple[Indices, Scores]]:
     def read(index: int) -> npt.NDArray[Any] | ImageDecodeError:
         try:
@@ -153,7 +157,7 @@ def _edge_batches(
     try:
         reading = results_in_order(pool, read, range(len(samples)), AHEAD * batch_size)
         for indices, inputs in _in_batches(reading, batch_size, bad):
-            yield np.asarray(indices, dtype=np.int64), model.run(inputs)
+            yield np.asarray(indices, dtype=np.int64), run(inputs)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping
 
-from lt_data import Decoding, Preprocessing, TaskSpec, listed
+from lt_data import Calibration, Decoding, Preprocessing, TaskSpec, listed
 from lt_models import Classifier
 
 SHOWN_CLASSES = 20
@@ -34,6 +34,7 @@ def summary_rows(
         ("task", task.task),
         ("classes", f"{len(classes)} ({listed(classes, SHOWN_CLASSES)})"),
         *_input_rows(task.preprocessing),
+        *_calibration_rows(task.calibration),
         ("device", f"{weights.device}, {str(weights.dtype).removeprefix('torch.')}"),
     ]
     if step is not None:
@@ -51,6 +52,14 @@ def _input_rows(spec: Preprocessing) -> list[tuple[str, str]]:
         ("preprocessing", f"{how}, {spec.interpolation}, mean ({mean}), std ({std})"),
     ]
     return rows if spec.decoding == Decoding() else [*rows, ("decoding", str(spec.decoding))]
+
+
+def _calibration_rows(calibration: Calibration) -> list[tuple[str, str]]:
+    if calibration == Calibration():
+        return []
+    thresholds = [f"{threshold:.4g}" for threshold in calibration.thresholds or ()]
+    shown = f", thresholds {listed(thresholds, SHOWN_CLASSES)}" if thresholds else ""
+    return [("calibration", f"temperature {calibration.temperature:.4g}{shown}")]
 
 
 def as_text(title: str, rows: list[tuple[str, str]]) -> str:

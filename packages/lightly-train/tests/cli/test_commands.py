@@ -48,6 +48,34 @@ def test_images_are_classified_and_unreadable_ones_are_named(call, trained, onnx
         assert "broken.png" in answer.err
 
 
+def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_on, multilabel_data, tmp_path):
+    trained = train_on(tmp_path / "run", multilabel_data, steps=2, classification_task="multilabel")
+    out, table = tmp_path / "calibrated.pt", multilabel_data["val_csv"]
+    answer = call("calibrate", trained.exported_last, table, "--out", out)
+    assert answer.status == 0
+    found = json.loads(answer.out)
+    assert found["out"] == str(out)
+    assert found["images"] == 16
+    assert found["after"]["log_loss"] < found["before"]["log_loss"]
+    calibrated = lightly_train.load_model(out, device="cpu")
+    assert calibrated.task.calibration.temperature == found["temperature"]
+    assert list(calibrated.task.calibration.thresholds) == found["thresholds"]
+    image = table.parent / "val0.png"
+    calibrated.export_onnx(tmp_path / "calibrated.onnx")
+    for model in (out, tmp_path / "calibrated.onnx"):
+        row = json.loads(call("predict", model, image, "--threshold", "auto").out)
+        assert row["labels"] == calibrated.predict(image, threshold="auto")["labels"].tolist()
+    refused = call("predict", trained.exported_last, image, "--threshold", "auto")
+    assert refused.status == 2
+    assert "this model has no thresholds" in refused.err
+
+
+def test_a_calibrated_model_is_refused_a_wrong_place_before_the_work(call, trained, data):
+    refused = call("calibrate", trained.exported_last, data["val"], "--out", "model.onnx")
+    assert refused.status == 2
+    assert "must end in .pt" in refused.err
+
+
 def test_a_folder_is_classified_line_by_line(call, onnx_model, folder):
     answer = call("predict", onnx_model, folder, "--batch-size", 3, "--num-workers", 1)
     rows = {row["image"]: row["names"] for row in map(json.loads, answer.out.splitlines())}
@@ -212,13 +240,15 @@ def test_help_names_every_command_and_the_exit_statuses(call):
     shown = call("--help")
     assert shown.status == 0
     for name in (
-        *("train", "predict", "evaluate", "export-onnx", "export-tensorrt", "check-data", "preview"),
+        *("train", "predict", "evaluate", "calibrate", "export-onnx", "export-tensorrt", "check-data", "preview"),
         *("list-models", "info", "--install-completion", "--debug", "Exit status"),
     ):
         assert name in shown.out
 
 
-@pytest.mark.parametrize("name", ["predict", "export-onnx", "export-tensorrt", "check-data", "list-models", "info"])
+@pytest.mark.parametrize(
+    "name", ["predict", "calibrate", "export-onnx", "export-tensorrt", "check-data", "list-models", "info"]
+)
 def test_help_of_a_command_has_types_and_defaults(call, name):
     shown = call(name, "--help")
     assert shown.status == 0
@@ -226,4 +256,4 @@ def test_help_of_a_command_has_types_and_defaults(call, name):
     if name == "predict":
         text = " ".join(shown.out.split())
         assert "--topk integer Number of classes of a multiclass model to give. [default: 1]" in text
-        assert "--threshold number" in text
+        assert "--threshold number|auto" in text

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lt_data.errors import PredictionArgumentError
 from lt_data.task import TaskSpec
 
-Threshold: TypeAlias = "float | Literal['auto']"
+Threshold: TypeAlias = float | Literal["auto"]
 """A score in (0, 1), or those that the model has for each class."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from cyclopts import App
 
 from lightly_train.cli import evaluate, preview, train
+from lightly_train.cli.calibrate import calibrate
 from lightly_train.cli.check_data import check_data
 from lightly_train.cli.export_onnx import export_onnx
 from lightly_train.cli.export_tensorrt import export_tensorrt
@@ -19,6 +20,7 @@ from lightly_train.cli.predict import predict
 
 PLAIN: Mapping[str, Callable[..., Any]] = {
     "predict": predict,
+    "calibrate": calibrate,
     "export-onnx": export_onnx,
     "export-tensorrt": export_tensorrt,
     "check-data": check_data,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 from cyclopts import Parameter
 
 from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
-from lt_data import ImageDecodeError, PredictionArgumentError
+from lt_data import ImageDecodeError, PredictionArgumentError, Threshold
 
 if TYPE_CHECKING:
     from lt_data import FolderPrediction
@@ -28,7 +28,7 @@ class Predictor(Protocol):
     def classes(self) -> dict[int, str]:
         """Class name by class ID."""
 
-    def predict(self, image: str, *, topk: int, threshold: float) -> Any:
+    def predict(self, image: str, *, topk: int, threshold: Threshold) -> Any:
         """`labels` and `scores` of one image."""
 
     def predict_folder(
@@ -37,7 +37,7 @@ class Predictor(Protocol):
         out: Path | None,
         *,
         topk: int,
-        threshold: float,
+        threshold: Threshold,
         batch_size: int,
         num_workers: int | None,
         resume: bool,
@@ -51,7 +51,7 @@ def predict(
     images: Annotated[list[str], Parameter(negative=())],
     *,
     topk: int = 1,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     device: str = "auto",
     out: Path | None = None,
     resume: bool = False,
@@ -66,7 +66,8 @@ def predict(
         model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
         images: Paths or URLs of images; or one folder.
         topk: Number of classes of a multiclass model to give.
-        threshold: A multilabel model gives every class whose score is greater.
+        threshold: A multilabel model gives every class whose score is greater; auto takes the thresholds that
+            calibrate fitted for each class.
         device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
         out: Of a folder, write a .csv or .jsonl file and print nothing.
         resume: Of a folder, go on with the file that an interrupted call left.
@@ -105,7 +106,7 @@ def load(model: Path, device: str) -> Predictor:
     return cast("Predictor", load_model(model, device=device))
 
 
-def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: float) -> int:
+def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: Threshold) -> int:
     status = 0
     for image in images:
         try:

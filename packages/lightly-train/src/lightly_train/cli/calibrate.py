@@ -1,0 +1,50 @@
+"""`lightly-train calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from lightly_train.cli.printing import print_json
+
+
+def calibrate(
+    model: Path,
+    data: Path,
+    *,
+    out: Path,
+    split: Literal["train", "val", "test"] = "val",
+    temperature: bool = True,
+    batch_size: int = 16,
+    num_workers: int | Literal["auto"] = "auto",
+) -> None:
+    """Fit on labelled images how sure a model's scores are, and for multilabel a threshold for each class.
+
+    The figures before and after are printed as JSON.
+
+    Args:
+        model: Exported model (.pt).
+        data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file.
+        out: The calibrated model to write (.pt).
+        split: Which images; best such that the model was not trained on.
+        temperature: Fit a temperature, which changes scores; otherwise only thresholds.
+        batch_size: Images at once.
+        num_workers: Processes that load images.
+    """
+    from lightly_train.model import check_model_file, load_model
+
+    check_model_file(out)
+    loaded = load_model(model)
+    found = loaded.calibrate(data, split=split, temperature=temperature, batch_size=batch_size, num_workers=num_workers)
+    loaded.save(out)
+    print_json(
+        {
+            "out": str(out),
+            "images": found.num_images,
+            **attrs.asdict(found.calibration),
+            "before": found.before,
+            "after": found.after,
+        }
+    )

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import lightly_train
+import lt_export
+from lightly_train.errors import DatasetError, ModelFileError, PredictionArgumentError
+from lightly_train.fitting import log_loss
+from lightly_train.scoring import score_samples
+from lt_data import Calibration, index_for_model
+
+
+@pytest.fixture(scope="module")
+def doubtful(train_on, multilabel_data, tmp_path_factory):
+    """A multilabel model that errs, as a file."""
+    out = tmp_path_factory.mktemp("doubtful") / "run"
+    return train_on(out, multilabel_data, steps=12, classification_task="multilabel").exported_last
+
+
+@pytest.fixture
+def model(doubtful):
+    return lightly_train.load_model(doubtful, device="cpu")
+
+
+@pytest.fixture
+def multiclass(trained):
+    return lightly_train.load_model(trained.exported_best, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images(multilabel_data):
+    with open(multilabel_data["val_csv"]) as stream:
+        return [multilabel_data["val_csv"].parent / row["image_path"] for row in csv.DictReader(stream)]
+
+
+def test_the_log_loss_falls_and_f1_rises_as_the_result_says(model, multilabel_data):
+    samples = index_for_model(multilabel_data, model.task, split="val").samples
+    before = score_samples(model, samples, batch_size=16, num_workers=0)
+    logits = score_samples(model, samples, batch_size=16, num_workers=0, run=model.logits).scores
+    found = model.calibrate(multilabel_data)
+    assert found.num_images == 16
+    assert found.calibration == model.task.calibration
+    assert found.before["log_loss"] == pytest.approx(log_loss(logits, before.truth, 1.0))
+    assert found.after["log_loss"] < found.before["log_loss"]
+    assert found.after["f1_macro"] > found.before["f1_macro"]
+    assert lightly_train.evaluate(model, multilabel_data).metrics["f1_macro"] == pytest.approx(found.before["f1_macro"])
+    assert f"f1_macro {found.before['f1_macro']:.4f} -> {found.after['f1_macro']:.4f}" in str(found)
+
+
+def test_scores_are_logits_divided_by_the_temperature(model, multilabel_data, images):
+    with torch.no_grad():
+        logits = model(torch.from_numpy(np.stack([model.prepare(image) for image in images])))
+    temperature = model.calibrate(multilabel_data).calibration.temperature
+    assert abs(temperature - 1) > 0.05
+    np.testing.assert_allclose(model.scores(images), (logits / temperature).sigmoid().numpy(), atol=1e-6)
+    everything = model.predict(images[0], threshold=0.001)["scores"]
+    np.testing.assert_array_equal(everything, np.sort(model.scores(images[:1])[0])[::-1])
+
+
+def test_saved_and_exported_models_give_the_calibrated_scores_and_labels(model, multilabel_data, images, tmp_path):
+    before = model.scores(images)
+    model.calibrate(multilabel_data)
+    model.save(tmp_path / "calibrated.pt")
+    model.export_onnx(tmp_path / "calibrated.onnx")
+    again = lightly_train.load_model(tmp_path / "calibrated.pt", device="cpu")
+    edge = lt_export.load(tmp_path / "calibrated.onnx")
+    np.testing.assert_array_equal(again.scores(images), model.scores(images))
+    np.testing.assert_allclose(edge.scores(images), model.scores(images), atol=1e-5)
+    assert np.abs(before - model.scores(images)).max() > 0.01
+    labels = [model.predict(image, threshold="auto")["labels"].tolist() for image in images]
+    assert labels != [model.predict(image)["labels"].tolist() for image in images]
+    assert [again.predict(image, threshold="auto")["labels"].tolist() for image in images] == labels
+    assert [edge.predict(image, threshold="auto")["labels"].tolist() for image in images] == labels
+    assert again.metrics == model.metrics
+    assert again.step == model.step
+
+
+def test_a_second_calibration_replaces_the_first(model, multilabel_data):
+    first = model.calibrate(multilabel_data)
+    second = model.calibrate(multilabel_data)
+    assert second.calibration == first.calibration
+    assert second.before["log_loss"] == pytest.approx(first.after["log_loss"])
+
+
+def test_without_temperature_scores_stay_and_thresholds_are_fitted(model, multilabel_data, images):
+    before = model.scores(images)
+    found = model.calibrate(multilabel_data, temperature=False)
+    assert found.calibration.temperature == 1.0
+    assert found.calibration.thresholds is not None
+    np.testing.assert_array_equal(model.scores(images), before)
+
+
+def test_multiclass_models_keep_their_labels_and_have_no_thresholds(multiclass, data, tmp_path):
+    paths = sorted(data["val"].rglob("*.png"))
+    labels = multiclass.scores(paths).argmax(axis=1)
+    found = multiclass.calibrate(data)
+    assert found.calibration.thresholds is None
+    assert set(found.before) == set(found.after) == {"log_loss", "expected_calibration_error"}
+    assert found.after["log_loss"] < found.before["log_loss"]
+    np.testing.assert_array_equal(multiclass.scores(paths).argmax(axis=1), labels)
+    assert found.without_images == ()
+
+
+def test_a_class_without_images_is_named(multiclass, data, tmp_path):
+    (tmp_path / "two").mkdir()
+    for name in ("red", "blue"):
+        (tmp_path / "two" / name).symlink_to(data["val"] / name)
+    found = multiclass.calibrate(tmp_path / "two")
+    assert found.without_images == ("green",)
+    assert "no image of green" in str(found)
+
+
+def test_a_calibration_that_fails_leaves_the_model_as_it_was(model, tmp_path):
+    (tmp_path / "missing.csv").write_text("image_path,label\nnothing.png,red\n")
+    with pytest.raises(DatasetError, match=r"nothing\.png"):
+        model.calibrate(tmp_path / "missing.csv")
+    assert model.task.calibration == Calibration()
+    with pytest.raises(PredictionArgumentError, match="calibrate"):
+        model.predict(np.zeros((4, 4, 3), np.uint8), threshold="auto")
+
+
+def test_a_calibrated_model_says_so(model, multilabel_data):
+    assert "calibration" not in model.summary()
+    found = model.calibrate(multilabel_data)
+    assert f"temperature {found.calibration.temperature:.4g}" in model.summary()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("m.onnx", "must end in .pt"), ("nowhere/m.pt", "there is no such folder")]
+)
+def test_a_model_is_saved_only_where_it_can_be(model, tmp_path, name, message):
+    with pytest.raises(ModelFileError, match=message):
+        model.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_run_from_a_calibrated_model_starts_uncalibrated(model, multilabel_data, train_on, tmp_path):
+    model.calibrate(multilabel_data)
+    model.save(tmp_path / "calibrated.pt")
+    new = train_on(
+        tmp_path / "run",
+        multilabel_data,
+        steps=1,
+        classification_task="multilabel",
+        model=str(tmp_path / "calibrated.pt"),
+    )
+    assert lightly_train.load_model(new.exported_last).task.calibration == Calibration()
