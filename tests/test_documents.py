@@ -21,6 +21,7 @@ PAGES = {
         "docs/models.md",
         "docs/predict.md",
         "docs/evaluate.md",
+        "docs/calibration.md",
         "docs/onnx.md",
         "docs/edge.md",
         "docs/tensorrt.md",

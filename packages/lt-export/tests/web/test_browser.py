@@ -143,7 +143,7 @@ def test_multilabel_models_show_every_class_above_the_threshold(open_model, tmp_
 
 
 def test_a_calibrated_model_takes_its_own_thresholds_when_asked(open_model, tmp_path):
-    visit, classifier = open_model(task="multilabel", calibration=Calibration(thresholds=(0.01, 0.99, 0.99, 0.01)))
+    visit, classifier = open_model(task="multilabel", calibration=Calibration(thresholds=(0.01, 0.01, 0.01, 0.99)))
     file = save(tmp_path, "image.png", colors())
     at_half = visit.classify(file)
     visit.page.check("#fitted")
