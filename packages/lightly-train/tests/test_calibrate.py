@@ -84,6 +84,7 @@ def test_a_second_calibration_replaces_the_first(model, multilabel_data):
     second = model.calibrate(multilabel_data)
     assert second.calibration == first.calibration
     assert second.before["log_loss"] == pytest.approx(first.after["log_loss"])
+    assert second.before["f1_macro"] == first.before["f1_macro"], "before: with thresholds of 0.5"
 
 
 def test_without_temperature_scores_stay_and_thresholds_are_fitted(model, multilabel_data, images):

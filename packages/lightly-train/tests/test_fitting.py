@@ -61,8 +61,12 @@ def test_a_model_that_never_errs_does_not_become_sure_beyond_what_the_images_sho
     truth = np.arange(50) % 3 if kind is multiclass else np.eye(3, dtype=bool)[np.arange(50) % 3]
     logits = (np.eye(3)[np.arange(50) % 3] * 2 - 1).astype(np.float32) * 4
     temperature = fit_temperature(logits, truth)
-    sure = 1 / (1 + 2 * np.exp(-8 / temperature)) if kind is multiclass else 1 / (1 + np.exp(-4 / temperature))
-    assert 0.97 < sure < 1 - 1 / 200
+    if kind is multiclass:
+        sure, expected = 1 / (1 + 2 * np.exp(-8 / temperature)), 51 / 52
+    else:
+        # 50 decisions for a class and 100 against one, all as sure as each other.
+        sure, expected = 1 / (1 + np.exp(-4 / temperature)), (50 * 51 / 52 + 100 * 101 / 102) / 150
+    assert sure == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_temperature_stays_in_its_range_whatever_the_logits_are():

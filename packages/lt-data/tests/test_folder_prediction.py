@@ -203,7 +203,13 @@ def test_an_error_in_the_model_ends_the_call_and_leaves_whole_lines(folder, tmp_
 
 @pytest.mark.parametrize(
     ("changed", "name"),
-    [({"topk": 2}, "topk"), ({"threshold": 0.4}, "threshold"), ({"model_digest": "b"}, "model"), ({}, "folder")],
+    [
+        ({"topk": 2}, "topk"),
+        ({"threshold": 0.4}, "threshold"),
+        ({"model_digest": "b"}, "model"),
+        ({"task": "multilabel"}, "task"),
+        ({}, "folder"),
+    ],
 )
 def test_a_table_of_another_call_is_not_gone_on_with(folder, tmp_path, changed, name):
     out = tmp_path / "out.csv"
