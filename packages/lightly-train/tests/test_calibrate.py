@@ -48,6 +48,8 @@ def test_the_log_loss_falls_and_f1_rises_as_the_result_says(model, multilabel_da
     assert found.after["log_loss"] < found.before["log_loss"]
     assert found.after["f1_macro"] > found.before["f1_macro"]
     assert lightly_train.evaluate(model, multilabel_data).metrics["f1_macro"] == pytest.approx(found.before["f1_macro"])
+    own = lightly_train.evaluate(model, multilabel_data, metric_args={"threshold": "auto"})
+    assert own.metrics["f1_macro"] == pytest.approx(found.after["f1_macro"])
     assert f"f1_macro {found.before['f1_macro']:.4f} -> {found.after['f1_macro']:.4f}" in str(found)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from lt_data import ConfigError, structure
-from lt_train import MetricArgs, TrainConfigError
+from lt_data import Calibration, Classes, ConfigError, Preprocessing, TaskSpec, structure
+from lt_train import MetricArgs, TrainConfigError, measure
 from lt_train.metrics.build import make_tally, watchable, watched_metric
 from lt_train.metrics.exact import exact_mean, exact_sum
 from lt_train.metrics.plan import LESS_IS_BETTER, plan_metrics
@@ -317,6 +317,29 @@ def test_without_rankings_no_scores_are_kept():
     tally = tally_for("multilabel", 3, settings)
     tally.update(np.zeros((5, 3), np.float32), np.zeros((5, 3), np.float32))
     assert not tally.rows
+
+
+def test_thresholds_of_each_class_count_as_a_run_over_each_class_by_itself():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.random((50, 3), dtype=np.float32), rng.random((50, 3)) < 0.4
+    limits = (0.25, 0.5, 0.75)
+    classes = Classes((0, 1, 2), ("cat", "dog", "car"))
+    task = TaskSpec(
+        task="multilabel",
+        classes=classes,
+        preprocessing=Preprocessing(image_size=(8, 8)),
+        calibration=Calibration(thresholds=limits),
+    )
+    found = measure(task, scores, targets, MetricArgs(threshold="auto")).table.columns["f1"]
+    for k, limit in enumerate(limits):
+        assert found[k] == pytest.approx(sk.f1_score(targets[:, k], scores[:, k] > limit))
+
+
+def test_auto_as_threshold_is_refused_where_there_are_none():
+    with pytest.raises(TrainConfigError, match="there are no thresholds"):
+        plan("multilabel", threshold="auto")
+    with pytest.raises(TrainConfigError, match="threshold belong to multilabel"):
+        plan("multiclass", threshold="auto")
 
 
 def test_class_wise_names_end_in_the_class_name():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lightly_train.evaluation import score_split
 from lightly_train.fitting import Truth, fit_temperature, fit_thresholds, log_loss
 from lightly_train.progress import ProgressArg
-from lt_data import Calibration, Problem, TaskSpec, listed
+from lt_data import Calibration, Problem, TaskSpec, Threshold, listed
 from lt_train import CalibrationArgs, MetricArgs, measure
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def calibrate(
     current = model.task.calibration
     fitted = Calibration(temperature=fit_temperature(logits, truth) if temperature else current.temperature)
     if model.task.task == "multilabel":
-        scores = _scores(logits, model.task, fitted)
+        scores = _scores(logits, attrs.evolve(model.task, calibration=fitted))
         fitted = attrs.evolve(fitted, thresholds=fit_thresholds(scores, truth.astype(np.bool_)))
     images = np.count_nonzero(truth, axis=0) if truth.ndim == 2 else np.bincount(truth, minlength=logits.shape[1])
     return CalibrationResult(
@@ -91,24 +91,23 @@ def calibrate(
     )
 
 
-def _scores(logits: npt.NDArray[np.float32], task: TaskSpec, calibration: Calibration) -> npt.NDArray[np.float32]:
+def _scores(logits: npt.NDArray[np.float32], task: TaskSpec) -> npt.NDArray[np.float32]:
     # Brings PyTorch, with which the model computes them too.
     import torch
 
     from lightly_train.model import probabilities
 
-    return probabilities(torch.from_numpy(logits), attrs.evolve(task, calibration=calibration)).numpy()
+    return probabilities(torch.from_numpy(logits), task).numpy()
 
 
 def _figures(
     logits: npt.NDArray[np.float32], truth: Truth, task: TaskSpec, calibration: Calibration
 ) -> dict[str, float]:
-    scores = _scores(logits, task, calibration)
     if task.task == "multilabel":
-        limits = np.asarray(calibration.thresholds or 0.5, dtype=np.float32)
-        scores = (scores > limits).astype(np.float32)
-        name, metrics = "f1_macro", MetricArgs(auroc=None, average_precision=None)
+        threshold: Threshold = 0.5 if calibration.thresholds is None else "auto"
+        name, metrics = "f1_macro", MetricArgs(threshold=threshold, auroc=None, average_precision=None)
     else:
         name, metrics = "expected_calibration_error", MetricArgs(expected_calibration_error=CalibrationArgs())
-    measured = measure(task, scores, truth, metrics)
+    task = attrs.evolve(task, calibration=calibration)
+    measured = measure(task, _scores(logits, task), truth, metrics)
     return {"log_loss": log_loss(logits, truth, calibration.temperature), name: measured.metrics[name]}

@@ -134,6 +134,7 @@ def evaluate(
             `label`. Classes, and how DICOM files are read, are the model's.
         split: Which part of a dict or YAML file; a folder or table is taken as it is.
         metric_args: As in training: `classwise`, `threshold`, and a key for each metric; see `lt_train.MetricArgs`.
+            `threshold` may be `"auto"` here, for a calibrated model.
         batch_size: Images at once.
         num_workers: Who reads images: processes for a PyTorch model, threads for others; auto: one for each usable
             processor, 16 at most, and no process for fewer than 256 images.

@@ -47,7 +47,8 @@ def measure(
     Raises:
         TrainConfigError: A metric is asked for that the task does not have.
     """
-    tally = make_tally(plan_metrics(args or MetricArgs(), task.task, task.classes.names))
+    plan = plan_metrics(args or MetricArgs(), task.task, task.classes.names, task.calibration.thresholds)
+    tally = make_tally(plan)
     for start in range(0, len(scores), ROWS):
         tally.update(scores[start : start + ROWS], targets[start : start + ROWS])
     return Measurement(samples=tally.samples, metrics=tally.values(), table=tally.table())

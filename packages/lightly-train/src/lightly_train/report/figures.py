@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lightly_train.scored import ScoredSamples
-from lt_train import CalibrationArgs, MetricArgs
+from lt_train import CalibrationArgs, MetricArgs, measure
 from lt_train.metrics.averages import ClassCounts
-from lt_train.metrics.build import make_tally
 from lt_train.metrics.calibration import count_bins, expected_calibration_error
 from lt_train.metrics.exact import UNIT_BITS
-from lt_train.metrics.plan import plan_metrics
 from lt_train.metrics.tally import ClassTable
 
 Floats = npt.NDArray[np.float64]
@@ -29,13 +27,8 @@ MOST_PAIRED_CLASSES = 500
 def class_table(scored: ScoredSamples, threshold: float) -> ClassTable:
     """Figures of each class, and the confusions, as training counts them."""
     multilabel = scored.task.task == "multilabel"
-    args = MetricArgs(threshold=threshold) if multilabel else MetricArgs()
-    tally = make_tally(plan_metrics(args, scored.task.task, scored.task.classes.names))
-    truth = scored.truth
-    for start in range(0, len(scored.scores), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        tally.update(scored.scores[part], truth[part])
-    return tally.table()
+    args = MetricArgs(threshold=threshold, auroc=None, average_precision=None) if multilabel else MetricArgs()
+    return measure(scored.task, scored.scores, scored.truth, args).table
 
 
 @attrs.frozen

@@ -86,12 +86,14 @@ def gather(run: FinishedRun) -> ReportData:
     curves = read_curves(folder.metrics)
     last_step = max((int(one.x[-1]) for one in curves.values()), default=result.best_step)
     step = result.best_step if of_best else last_step
+    threshold = run.arguments.training.metric_args.threshold
+    assert threshold != "auto", "a run whose metrics need thresholds that it does not have was never started"
     return ReportData(
         title=folder.root.resolve().name,
         created=datetime.now().astimezone(),
         scored=scored,
         num_validation=len(index.val),
-        threshold=run.arguments.training.metric_args.threshold,
+        threshold=threshold,
         metrics=result.best_metrics if of_best else result.last_metrics,
         watched=watched_of(folder.report),
         facts=(

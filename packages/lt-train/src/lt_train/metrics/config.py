@@ -16,8 +16,8 @@ NUM_BINS = 15
 """Of the calibration error, as in Guo et al. 2017."""
 
 
-def _inside(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0.0 < value < 1.0:
+def _inside(instance: object, attribute: attrs.Attribute[Any], value: float | Auto) -> None:
+    if value != "auto" and not 0.0 < value < 1.0:
         raise ValueError(f"{attribute.name} must be above 0 and below 1, got {value:g}")
 
 
@@ -86,7 +86,8 @@ class MetricArgs:
             `val_metric/f1/cat`.
         train: Log the metrics of the training batches between two logs too, as `train_metric/...`; on a GPU each step
             then waits for its scores.
-        threshold: Multilabel: a class counts as predicted where its score is greater, as in `predict`.
+        threshold: Multilabel: a class counts as predicted where its score is greater, as in `predict`. `"auto"`, to
+            evaluate a calibrated model: greater than the class's own threshold.
         accuracy: `top1_acc_micro` and `top5_acc_micro`; multilabel: `accuracy`.
         f1: `f1_macro`.
         precision: `precision_macro`.
@@ -103,7 +104,7 @@ class MetricArgs:
     watch_metric: str = "auto"
     classwise: bool = False
     train: bool = False
-    threshold: float = attrs.field(default=0.5, validator=_inside)
+    threshold: float | Auto = attrs.field(default=0.5, validator=_inside)
     accuracy: AccuracyArgs | Auto | None = "auto"
     f1: AverageArgs | Auto | None = "auto"
     precision: AverageArgs | Auto | None = "auto"

@@ -38,7 +38,7 @@ class MultilabelTally(Tally):
     def update(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
         """Count a batch."""
         present = targets > 0.5
-        predicted = scores > self.plan.threshold
+        predicted = scores > np.asarray(self.plan.threshold, dtype=np.float32)
         self.counts["samples"] += len(targets)
         self.counts["predicted"] += predicted.sum(axis=0)
         self.counts["support"] += present.sum(axis=0)

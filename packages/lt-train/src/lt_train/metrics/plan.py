@@ -70,7 +70,7 @@ class MetricPlan:
         task: Multiclass or multilabel.
         classes: Class names in output order.
         metrics: Settings by key, only of those that are computed.
-        threshold: Of multilabel scores.
+        threshold: Of multilabel scores; one for all classes, or one for each.
         classwise: Whether each class has values of its own.
         train: Whether training batches are measured too.
     """
@@ -78,7 +78,7 @@ class MetricPlan:
     task: TaskName
     classes: tuple[str, ...]
     metrics: Mapping[str, Any]
-    threshold: float
+    threshold: float | tuple[float, ...]
     classwise: bool
     train: bool
 
@@ -113,8 +113,16 @@ class MetricPlan:
         return "auroc" in self.metrics or "average_precision" in self.metrics
 
 
-def plan_metrics(args: MetricArgs, task: TaskName, classes: tuple[str, ...]) -> MetricPlan:
+def plan_metrics(
+    args: MetricArgs, task: TaskName, classes: tuple[str, ...], thresholds: tuple[float, ...] | None = None
+) -> MetricPlan:
     """Decide what is computed.
+
+    Args:
+        args: The user's settings.
+        task: Multiclass or multilabel.
+        classes: Class names in output order.
+        thresholds: What `threshold="auto"` takes, if the model has any.
 
     Raises:
         TrainConfigError: A metric is asked for, or `threshold` set, that the task does not have.
@@ -126,6 +134,11 @@ def plan_metrics(args: MetricArgs, task: TaskName, classes: tuple[str, ...]) -> 
         strange.append("threshold")
     if strange:
         raise TrainConfigError(f"metric_args: {listed(strange)} belong to {other} tasks; this one is {task}")
+    if args.threshold == "auto" and thresholds is None:
+        raise TrainConfigError(
+            'metric_args.threshold is "auto", but there are no thresholds: in training there are none yet, and for an '
+            "evaluation `ImageClassification.calibrate` fits them; give a number"
+        )
     metrics = {}
     for key in OF_TASK[task]:
         if isinstance(asked[key], KINDS[key]):
@@ -136,7 +149,7 @@ def plan_metrics(args: MetricArgs, task: TaskName, classes: tuple[str, ...]) -> 
         task=task,
         classes=classes,
         metrics=metrics,
-        threshold=args.threshold,
+        threshold=args.threshold if args.threshold != "auto" else thresholds or (),
         classwise=args.classwise,
         train=args.train,
     )
