@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from lightly_train.loading import load_any
 from lightly_train.progress import ProgressArg, shown_progress
 from lightly_train.scored import ScoredSamples
 from lt_data import (
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 FORMAT = "lightly-train/evaluation"
 VERSION = 1
-
-EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
-"""Of models that run without PyTorch."""
 
 FEW_IMAGES = 256
 """Below, loader processes take longer to start than they save."""
@@ -154,7 +152,7 @@ def evaluate(
     # Brings PyTorch, for which wrong arguments need not wait.
     from lightly_train.scoring import score_samples
 
-    loaded = _load(model) if isinstance(model, (str, os.PathLike)) else model
+    loaded = load_any(model) if isinstance(model, (str, os.PathLike)) else model
     task = loaded.task
     nothing = np.empty((0, len(task.classes)), dtype=np.float32)
     measure(task, nothing, nothing, asked)  # refuses metrics of other tasks before anything is read
@@ -177,16 +175,6 @@ def evaluate(
         unreadable=scored.unreadable,
         scored=scored,
     )
-
-
-def _load(path: str | os.PathLike[str]) -> ImageClassification | EdgeClassifier:
-    if Path(path).suffix.lower() in EDGE_ENDINGS:
-        import lt_export
-
-        return lt_export.load(path)
-    from lightly_train.model import load_model
-
-    return load_model(path)
 
 
 def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:

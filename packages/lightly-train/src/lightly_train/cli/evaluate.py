@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
 from lightly_train.cli.collect import read_as
-from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lightly_train.run_config import asked
@@ -41,11 +40,6 @@ class Arguments:
     batch_size: int = attrs.field(default=16, validator=at_least(1))
     num_workers: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(0))
     out: Path | None = None
-
-
-def kinds() -> dict[str, Any]:
-    """Types of the arguments by name."""
-    return {name: field.type for name, field in fields(Arguments).items()}
 
 
 def options() -> tuple[Option, ...]:
