@@ -18,6 +18,7 @@ from lt_data import (
     PredictionArgumentError,
     Problem,
     TaskSpec,
+    check_writable,
     index_for_model,
     structure,
     usable_processors,
@@ -82,11 +83,10 @@ class Evaluation:
         """Write `metrics.json` and `per_class.csv`, the latter as a run has it; the folder is made where it is missing.
 
         Raises:
-            RunFolderError: A run lies there, whose files of these names would be lost.
+            RunFolderError: As `check_out`.
         """
         root = RunFolder(Path(folder))
-        if root.log.exists():
-            raise RunFolderError(f"{folder}: a run lies there, with files of the same names; choose another folder")
+        check_out(root)
         root.root.mkdir(parents=True, exist_ok=True)
         document: dict[str, Any] = {
             "format": FORMAT,
@@ -175,6 +175,24 @@ def evaluate(
         unreadable=scored.unreadable,
         scored=scored,
     )
+
+
+def check_out(out: RunFolder) -> None:
+    """Refuse a folder that `Evaluation.write` must not or cannot write to; nothing is made.
+
+    Raises:
+        RunFolderError: A run lies there, whose files of the same names would be lost; or it cannot be made or written
+            to.
+    """
+    if out.log.exists():
+        raise RunFolderError(f"{out.root}: a run lies there, with files of the same names; choose another folder")
+    if out.root.exists() and not out.root.is_dir():
+        raise RunFolderError(f"{out.root}: is a file; name a folder")
+    there = next(folder for folder in (out.root, *out.root.absolute().parents) if folder.exists())
+    try:
+        check_writable(there)
+    except OSError as error:
+        raise RunFolderError(f"{there}: cannot be written to: {error.strerror}") from error
 
 
 def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:
