@@ -1,4 +1,7 @@
-"""Scripts on systems that start workers by importing the script again, tried here with spawn."""
+"""Scripts on systems that start workers by importing the script again, tried here with spawn.
+
+That a program with the guard trains there, the command shows in `cli/test_whole_path.py`.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,6 @@ def test_a_script_without_the_guard_ends_with_a_sentence_before_anything_is_star
     assert done.stderr.count("Traceback") == 1
     assert len(done.stderr.splitlines()) < 20
     assert not (tmp_path / "run").exists()
-
-
-def test_a_script_with_the_guard_trains_with_spawned_workers(script):
-    done = script('if __name__ == "__main__":\n  ')
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_spawned_process_that_comes_to_the_call_ends_at_once_with_the_sentence(script):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from lt_data import atomic_write
+from lt_data import atomic_write, check_writable
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -26,3 +28,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_folder_that_takes_files_is_left_as_it_was(tmp_path):
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_or_a_file_takes_none(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(OSError, match=folder.name):
+            check_writable(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
+def test_a_folder_that_nobody_can_write_to_is_found_out():
+    with pytest.raises(OSError, match="/proc/self"):
+        check_writable(Path("/proc/self"))

@@ -162,6 +162,14 @@ def test_wrong_arguments_are_refused_before_an_image_is_read(folder, arguments, 
     assert model.batches == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
+def test_a_table_that_cannot_be_written_is_refused_before_an_image_is_read(folder):
+    model = Model()
+    with pytest.raises(PredictionArgumentError, match="/proc/self: cannot be written to"):
+        run(folder, model=model, out="/proc/self/x.csv")
+    assert model.batches == []
+
+
 def test_a_folder_without_images_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no image below"):

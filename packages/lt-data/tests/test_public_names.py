@@ -49,6 +49,7 @@ NAMES = [
     "build_index",
     "check",
     "check_selection",
+    "check_writable",
     "index_for_model",
     "listed",
     "load_data_config",

@@ -68,8 +68,8 @@ def test_a_run_leaves_the_files_of_the_reference_page(job):
 def test_the_settings_of_a_run_are_there_with_what_auto_became_and_why(job):
     job.run(steps=2)
     settings = json.loads(job.out.settings.read_text(encoding="utf-8"))
-    assert settings["arguments"]["steps"] == "2"
     assert settings["resolved"]["steps"] == 2
+    assert settings["resolved"]["accelerator"] == "cpu"
     assert settings["resolved"]["model_args.lr_warmup_steps"] == 0
     assert settings["reasons"]
     assert settings["devices"] | {"count": 1, "type": "cpu", "nodes": 1, "name": None} == settings["devices"]

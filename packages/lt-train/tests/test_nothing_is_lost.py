@@ -243,27 +243,21 @@ def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job, s
     assert not list(job.out.root.rglob(".*"))
 
 
-def test_when_one_of_two_ranks_is_killed_the_other_ends_with_an_error(job, start):
-    # Side by side: the second rank of each is a program that has yet to import PyTorch.
-    processes = [start(out=f"run{dead}", devices=2, strategy="ddp", **ENDLESS) for dead in (0, 1)]
-    for dead, process in enumerate(processes):
-        folder = RunFolder(job.out.root.parent / f"run{dead}")
-        wait_until(lambda folder=folder: len(lines_of(folder)) > 3, process)
-        (second,) = [
-            child for child in children(process.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
-        killed, other = (process.pid, second) if dead == 0 else (second, process.pid)
-        os.kill(killed, signal.SIGKILL)
-        end = time.monotonic() + 30.0
-        while is_running(other):
-            assert time.monotonic() < end, "the other rank goes on"
-            time.sleep(0.05)
-        assert process.wait() != 0
-
-
-def is_running(process: int) -> bool:
-    """Whether a process is there and not only waits for its parent to look."""
+def test_when_the_first_of_two_ranks_is_killed_the_other_ends_with_an_error(job, programs):
+    settings = json.dumps({"devices": 2, "strategy": "ddp", **ENDLESS})
+    first, second = programs.start_ranks(SMALL_RUN, job.data.train.root.parent, settings)
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        wait_until(lambda: len(lines_of(job.out)) > 3, first)
+        os.kill(first.pid, signal.SIGKILL)
+        assert second.wait(30.0) != 0
+    finally:
+        for rank in (first, second):
+            rank.kill()
+
+
+def test_when_a_rank_that_the_first_has_started_is_killed_the_first_ends_with_an_error(job, start):
+    first = start(devices=2, strategy="ddp", **ENDLESS)
+    wait_until(lambda: len(lines_of(job.out)) > 3, first)
+    (second,) = [child for child in children(first.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(second, signal.SIGKILL)
+    assert first.wait(30.0) != 0

@@ -11,12 +11,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from lightly_train.loading import load_any
 from lightly_train.progress import ProgressArg, shown_progress
 from lightly_train.scored import ScoredSamples
 from lt_data import (
     PredictionArgumentError,
     Problem,
     TaskSpec,
+    check_writable,
     index_for_model,
     structure,
     usable_processors,
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = "lightly-train/evaluation"
 VERSION = 1
-
-EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
-"""Of models that run without PyTorch."""
 
 FEW_IMAGES = 256
 """Below, loader processes take longer to start than they save."""
@@ -85,11 +84,10 @@ class Evaluation:
         """Write `metrics.json` and `per_class.csv`, the latter as a run has it; the folder is made where it is missing.
 
         Raises:
-            RunFolderError: A run lies there, whose files of these names would be lost.
+            RunFolderError: As `check_out`.
         """
         root = RunFolder(Path(folder))
-        if root.log.exists():
-            raise RunFolderError(f"{folder}: a run lies there, with files of the same names; choose another folder")
+        check_out(root)
         root.root.mkdir(parents=True, exist_ok=True)
         document: dict[str, Any] = {
             "format": FORMAT,
@@ -153,7 +151,7 @@ def evaluate(
     """
     _check_counts(batch_size, num_workers)
     asked = structure(dict(metric_args or {}), MetricArgs, "metric_args")
-    loaded = _load(model) if isinstance(model, (str, os.PathLike)) else model
+    loaded = load_any(model) if isinstance(model, (str, os.PathLike)) else model
     task = loaded.task
     nothing = np.empty((0, len(task.classes)), dtype=np.float32)
     measure(task, nothing, nothing, asked)  # refuses metrics of other tasks before anything is read
@@ -211,14 +209,22 @@ def score_split(
         )
 
 
-def _load(path: str | os.PathLike[str]) -> ImageClassification | EdgeClassifier:
-    if Path(path).suffix.lower() in EDGE_ENDINGS:
-        import lt_export
+def check_out(out: RunFolder) -> None:
+    """Refuse a folder that `Evaluation.write` must not or cannot write to; nothing is made.
 
-        return lt_export.load(path)
-    from lightly_train.model import load_model
-
-    return load_model(path)
+    Raises:
+        RunFolderError: A run lies there, whose files of the same names would be lost; or it cannot be made or written
+            to.
+    """
+    if out.log.exists():
+        raise RunFolderError(f"{out.root}: a run lies there, with files of the same names; choose another folder")
+    if out.root.exists() and not out.root.is_dir():
+        raise RunFolderError(f"{out.root}: is a file; name a folder")
+    there = next(folder for folder in (out.root, *out.root.absolute().parents) if folder.exists())
+    try:
+        check_writable(there)
+    except OSError as error:
+        raise RunFolderError(f"{there}: cannot be written to: {error.strerror}") from error
 
 
 def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import nn
 
 from lightly_train.progress import ProgressArg, shown_progress
+from lightly_train.source_file import SourceFile
 from lightly_train.summary import as_html, as_text, summary_rows
+from lightly_train.tensor_images import without_tensors
 from lt_data import (
-    ImageDecodeError,
     ImageLike,
     PredictionArgumentError,
     TaskSpec,
@@ -292,7 +291,7 @@ class ImageClassification(nn.Module):
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise PredictionArgumentError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
-        every = _arrays(images)
+        every = without_tensors(images)
         if not len(every):
             return np.empty((0, self.classifier.num_features), dtype=np.float32)
         parts = []
@@ -303,7 +302,7 @@ class ImageClassification(nn.Module):
 
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        return self.run(torch.from_numpy(load_inputs(_arrays(images), self.task.preprocessing)))
+        return self.run(torch.from_numpy(load_inputs(without_tensors(images), self.task.preprocessing)))
 
     def prepare(self, image: ImageLike | torch.Tensor) -> npt.NDArray[np.float32]:
         """The first half of `scores`: read and preprocess one image, float32 of shape (C, height, width).
@@ -311,7 +310,7 @@ class ImageClassification(nn.Module):
         Raises:
             ImageDecodeError: As for `predict`.
         """
-        prepared: npt.NDArray[np.float32] = load_inputs(_arrays([image]), self.task.preprocessing)[0]
+        prepared: npt.NDArray[np.float32] = load_inputs(without_tensors([image]), self.task.preprocessing)[0]
         return prepared
 
     def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
@@ -383,11 +382,12 @@ class ImageClassification(nn.Module):
             DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
             MissingPackageError: A package is not installed; says which extra brings it.
         """
+        from lightly_train.model_export import task_of_size
         from lt_export import export_onnx
 
         return export_onnx(
             self.classifier,
-            self._task_at(height, width),
+            task_of_size(self.task, height, width),
             Path(out),
             precision=precision,
             batch_size=batch_size,
@@ -445,12 +445,13 @@ class ImageClassification(nn.Module):
             VerificationError: The ONNX file or the engine answers differently.
             MissingPackageError: A package is not installed; says which extra brings it.
         """
+        from lightly_train.model_export import task_of_size
         from lt_export import export_tensorrt
 
         further = dict(onnx_args or {})
         return export_tensorrt(
             self.classifier,
-            self._task_at(further.pop("height", None), further.pop("width", None)),
+            task_of_size(self.task, further.pop("height", None), further.pop("width", None)),
             out,
             precision=precision,
             onnx_args={"checkpoint_sha256": self._sha256(), **further},
@@ -466,44 +467,6 @@ class ImageClassification(nn.Module):
 
     def _sha256(self) -> str:
         return self._source.sha256() if self._source else ""
-
-    def _task_at(self, height: int | None, width: int | None) -> TaskSpec:
-        """The task at another input size in pixels; None keeps the model's own."""
-        from lt_export import ExportError
-
-        own = self.task.preprocessing
-        size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
-        if min(size) < 1:
-            raise ExportError(f"height and width must be at least 1, got {size}")
-        return attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
-
-
-@attrs.frozen
-class SourceFile:
-    """The file that a model was loaded from, as it was then."""
-
-    path: Path
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, path: Path) -> SourceFile:
-        """`path` as it is now."""
-        status = path.stat()
-        return cls(path, status.st_size, status.st_mtime_ns)
-
-    def sha256(self) -> str:
-        """Its SHA-256 in hexadecimal digits; empty if the file is gone or has been written again."""
-        digest = hashlib.sha256()
-        try:
-            if self.of(self.path) != self:
-                return ""
-            with open(self.path, "rb") as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
-        except OSError:
-            return ""
-        return digest.hexdigest()
 
 
 def check_model_file(path: Path) -> None:
@@ -547,22 +510,3 @@ def _device(device: str | torch.device) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _arrays(images: Sequence[ImageLike | torch.Tensor]) -> Sequence[ImageLike]:
-    """Tensors as the arrays that `load_inputs` takes; a single image is refused."""
-    if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
-        raise ImageDecodeError("expected a list of images; `predict` takes a single one")
-    return [_array(image) if isinstance(image, torch.Tensor) else image for image in images]
-
-
-def _array(image: torch.Tensor) -> npt.NDArray[np.uint8]:
-    if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
-        raise ImageDecodeError(
-            f"expected a tensor of shape (C, H, W), uint8 or float in [0, 1], got {image.dtype} of {tuple(image.shape)}"
-        )
-    if image.dtype != torch.uint8:
-        if not bool(((image >= 0) & (image <= 1)).all()):
-            raise ImageDecodeError("a float tensor must lie in [0, 1]; pass uint8 for values from 0 to 255")
-        image = (image * 255).round().to(torch.uint8)
-    return image.permute(1, 2, 0).cpu().numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lightly_train.progress import Progress
 from lightly_train.scored import ScoredSamples
-from lt_data import ImageDecodeError, Preprocessing, Problem, SampleIndex, load_inputs, results_in_order
+from lt_data import ImageDecodeError, Problem, SampleIndex, results_in_order
 from lt_export import EdgeClassifier
 
 if TYPE_CHECKING:
@@ -25,45 +25,6 @@ AHEAD = 2
 Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 Run = Callable[[Any], Scores]
-
-
-class NumberedInput(NamedTuple):
-    """Model inputs, and which samples they are of.
-
-    Attributes:
-        inputs: float32 tensor of shape (N, C, height, width), a single one without N.
-        indices: int64 tensor of shape (N,), a single one an int.
-    """
-
-    inputs: Any
-    indices: Any
-
-
-@attrs.frozen
-class NumberedInputs:
-    """Inputs of a split, exactly as `predict` makes them.
-
-    Attributes:
-        samples: What to read.
-        preprocessing: What to do to it.
-    """
-
-    samples: SampleIndex
-    preprocessing: Preprocessing
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> NumberedInput:
-        """One sample.
-
-        Raises:
-            ImageDecodeError: The file is not a whole image.
-        """
-        import torch
-
-        (pixels,) = load_inputs([self.samples.image(index)], self.preprocessing)
-        return NumberedInput(torch.from_numpy(pixels), index)
 
 
 def score_samples(
@@ -130,18 +91,20 @@ def _torch_batches(
     num_workers: int,
     on_bad_image: Literal["skip", "error"],
 ) -> tuple[Iterator[tuple[Indices, Scores]], BadImages]:
-    from lt_data.torch import eval_loader
+    from lt_data.torch import EvalDataset, eval_loader
 
     kind = model.device.type
+    # Numbers take the place of labels: a batch is smaller where an image could not be read, and must tell whose it has.
+    numbered = attrs.evolve(samples, labels=np.arange(len(samples), dtype=np.int32), label_ends=None)
     loader = eval_loader(
-        NumberedInputs(samples, model.task.preprocessing),
+        EvalDataset(numbered, model.task.preprocessing),
         batch_size=batch_size,
         num_workers=min(num_workers, -(-len(samples) // batch_size)),
         pin_memory=kind == "cuda",
         on_bad_image=on_bad_image,
         give_way=kind == "cpu",
     )
-    return ((batch.indices.numpy(), run(batch.inputs)) for batch in loader), loader.bad_images
+    return ((batch.targets.numpy(), run(batch.images)) for batch in loader), loader.bad_images
 
 
 def _edge_batches(

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import types
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -218,6 +219,30 @@ def test_the_environment_is_told_with_what_is_missing_and_how_to_get_it(call, mo
     assert found["packages"]["wandb"] is None
     assert found["devices"][-1]["name"] == "cpu"
     assert found["processors"]["usable"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("run", "a run lies there"),
+        ("file", "is a file"),
+        pytest.param(
+            "/proc/self/figures",
+            "/proc/self: cannot be written to",
+            marks=pytest.mark.skipif(
+                not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to"
+            ),
+        ),
+    ],
+)
+def test_evaluate_refuses_a_place_for_its_figures_before_it_looks_at_the_model(call, tmp_path, out, reason):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train.log").write_text("")
+    (tmp_path / "file").write_text("")
+    done = call("evaluate", "missing.pt", "missing.yaml", "--out", tmp_path / out)
+    assert done.status == 2
+    assert reason in done.err
+    assert "missing" not in done.err
 
 
 def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_path, monkeypatch):

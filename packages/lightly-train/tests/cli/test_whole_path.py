@@ -17,13 +17,14 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, check=False, encoding="utf-8")
 
 
-def test_the_whole_path_works_from_a_shell(call, data, tmp_path):
+def test_the_whole_path_works_from_a_shell_with_spawned_workers(call, data, tmp_path):
     root = tmp_path / "мой опыт ü"
     root.mkdir()
     (root / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\nclasses: {data['classes']}\n")
     trained = command(
         *("train", "--out", root / "run", "--data", root / "data.yaml"),
-        *("--model", "timm/test_resnet-notpretrained", "--steps", 40, "--batch-size", 6, "--num-workers", 0),
+        *("--model", "timm/test_resnet-notpretrained", "--steps", 40, "--batch-size", 6, "--num-workers", 1),
+        *("--loader-args.multiprocessing-context", "spawn"),
         *("--accelerator", "cpu", "--model-args.lr", "3e-3", "--transform-args.image-size", "32,32"),
         *("--transform-args", "{color_jitter: null}"),
     )

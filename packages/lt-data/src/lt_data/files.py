@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that take them."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """See whether a file can be made in a folder, before the work whose result it shall hold; nothing is left there.
+
+    Raises:
+        OSError: It cannot, or there is no such folder.
+    """
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lt_data.ahead import results_in_order
 from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem, listed
-from lt_data.files import atomic_write
+from lt_data.files import atomic_write, check_writable
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
 from lt_data.index.samples import SampleIndex
@@ -119,8 +119,8 @@ def predict_folder(
     Raises:
         DatasetError: `folder` is not a folder or has no image.
         PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set, or it
-            is the table of another call.
-        OSError: `out` cannot be written.
+            is the table of another call, or its folder is missing or cannot be written to.
+        OSError: Writing `out` fails later, as on a full disk.
     """
     check_selection(task, topk=topk, threshold=threshold)
     _check_counts(batch_size, num_workers)
@@ -179,6 +179,10 @@ def _checked_target(out: Path, *, resume: bool) -> Path:
         raise PredictionArgumentError(f"{out}: is there already; remove it, or resume it")
     if not out.parent.is_dir():
         raise PredictionArgumentError(f"{out.parent}: there is no such folder")
+    try:
+        check_writable(out.parent)
+    except OSError as error:
+        raise PredictionArgumentError(f"{out.parent}: cannot be written to: {error.strerror}") from error
     return out
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,6 +61,14 @@ def test_numbers_and_files_that_make_no_picture_are_named_together(data, tmp_pat
     with pytest.raises(ConfigError) as caught:
         preview(data, tmp_path / "none" / "preview.jpg", num_samples=0, num_variants=-1, seed=-1)
     assert [problem.where for problem in caught.value.problems] == ["num_samples", "num_variants", "seed", "out"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
+def test_a_picture_that_cannot_be_written_is_refused_before_the_data_are_read():
+    with pytest.raises(ConfigError) as caught:
+        preview({"train": "nowhere", "val": "nowhere"}, "/proc/self/preview.png")
+    assert [problem.where for problem in caught.value.problems] == ["out"]
+    assert "cannot be written to" in str(caught.value)
 
 
 def test_images_that_cannot_be_read_follow_the_policy(data, tmp_path, caplog):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +12,7 @@ from typing import Any, Literal, get_args
 import attrs
 import numpy as np
 
-from lt_data import TaskSpec, atomic_write
+from lt_data import TaskSpec, atomic_write, check_writable
 from lt_export.errors import ExportError, MissingPackageError, VerificationError
 
 try:
@@ -248,8 +247,7 @@ def _check_place(out: Path) -> None:
     if out.suffix.lower() != ENDING:
         raise ExportError(f"{out}: the name must end in {ENDING}; nothing else is overwritten")
     try:
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
+        check_writable(out.parent)
     except OSError as error:
         raise ExportError(f"{out.parent}: cannot be written to: {error.strerror}") from error
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -116,6 +117,12 @@ def test_a_site_is_written_over_a_site_and_over_nothing_else(make_model, package
         with pytest.raises(ExportError, match=reason):
             lt_export.write_site(make_model(), tmp_path / place, onnxruntime_web=package)
     assert below(tmp_path / "mine") == ["index.html", "model.json"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_runtime_is_fetched(make_model, tmp_path):
+    with pytest.raises(ExportError, match="/proc/self: cannot be written to"):
+        lt_export.write_site(make_model(), "/proc/self/site", onnxruntime_web=tmp_path / "missing.tgz")
 
 
 def test_a_file_that_is_no_model_of_ours_is_refused(tmp_path):

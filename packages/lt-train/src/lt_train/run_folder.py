@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The arguments, which start the same run again."""
+        """What was asked for: it starts the same run again."""
         return self.root / "config.yaml"
 
     @property
@@ -78,7 +78,7 @@ class RunFolder:
 
     @property
     def settings(self) -> Path:
-        """The arguments, and what "auto" became; from the start of a run."""
+        """What every setting became, and why; from the start of a run."""
         return self.root / "settings.json"
 
     @property

@@ -1,4 +1,4 @@
-"""`settings.json`: what a run was asked for, and what "auto" became, for scripts and reports."""
+"""`settings.json`: what every setting of a run became, and why, for scripts and reports; `config.yaml` starts a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_settings(
     Args:
         path: Where.
         fabric: Tells devices and precision.
-        arguments: The user's, as plain values.
+        arguments: The user's, as plain values; those that were "auto" are replaced by what `plan` has.
         plan: Settings with nothing left open.
         reasons: Why those that were "auto" became what they are, by name.
 
@@ -38,7 +38,6 @@ def write_settings(
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "arguments": arguments,
         "resolved": {
             **resolved_parameters(arguments, plan),
             "model_args.layer_decay": plan.layer_decay,

@@ -132,7 +132,7 @@ def fit(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
         if asked is not None and fabric.is_global_zero and not resume:
-            write_run_config(out.config, asked, arguments, plan, reasons)
+            write_run_config(out.config, asked)
         if not resume:
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)

@@ -49,7 +49,7 @@ def learn(out: RunFolder, kind: str, index: DatasetIndex, processes: str, stop: 
         # Of the images that were validated with, a test must say what the best validation did.
         data=TrainData(train=index.train, val=index.val, test=index.val, augmentation=augmentation),
         config=TrainConfig(
-            steps=12,
+            steps=8,
             batch_size=8,
             gradient_accumulation_steps=2,
             num_workers=1,

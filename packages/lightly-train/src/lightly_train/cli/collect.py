@@ -55,7 +55,7 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str]) -> T:
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    typed = collect(words, {name: field.type for name, field in fields(cls).items()}, positional)
+    typed = collect(words, kinds_of(cls), positional)
     try:
         found = structure(merged({}, typed.values), cls, "")
     except ConfigError as error:
@@ -63,6 +63,11 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str]) -> T:
     if typed.problems:
         raise ConfigError(typed.problems)
     return found
+
+
+def kinds_of(cls: Any) -> dict[str, Any]:
+    """Types of the fields of an attrs class, the arguments of a command, by name."""
+    return {name: field.type for name, field in fields(cls).items()}
 
 
 def _take(word: str, rest: list[str], kinds: Mapping[str, Any], found: Collected) -> None:

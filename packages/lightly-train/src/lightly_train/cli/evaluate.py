@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
 from lightly_train.cli.collect import read_as
-from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lightly_train.run_config import asked
 from lt_data import at_least
-from lt_train import MetricArgs
+from lt_train import MetricArgs, RunFolder
 
 SUMMARY = "Measure a model on a split of a data set and print the metrics as JSON."
 POSITIONAL = ("model", "data")
@@ -43,11 +42,6 @@ class Arguments:
     out: Path | None = None
 
 
-def kinds() -> dict[str, Any]:
-    """Types of the arguments by name."""
-    return {name: field.type for name, field in fields(Arguments).items()}
-
-
 def options() -> tuple[Option, ...]:
     """Every argument of `lightly_train.evaluate`, and each key of its metrics."""
     return options_of_class(Arguments)
@@ -58,10 +52,14 @@ def run(words: Sequence[str]) -> None:
 
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
+        RunFolderError: `--out` is the folder of a run, or cannot be written to.
     """
     from lightly_train import evaluate
+    from lightly_train.evaluation import check_out
 
     arguments = read_as(Arguments, words, POSITIONAL)
+    if arguments.out is not None:
+        check_out(RunFolder(arguments.out))
     found = evaluate(
         arguments.model,
         arguments.data,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from cyclopts import Parameter
 
 from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
+from lightly_train.loading import load_any
 from lt_data import ImageDecodeError, PredictionArgumentError, Threshold
 
 if TYPE_CHECKING:
     from lt_data import FolderPrediction
-
-EDGE_ENDINGS = (".onnx", ".trt", ".engine", ".plan")
-"""Of models that run without PyTorch."""
 
 EXIT_UNREADABLE = 2
 """Exit status when an image could not be read, though the others were."""
@@ -79,7 +77,7 @@ def predict(
         raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")
     if not folders and (out is not None or resume):
         raise PredictionArgumentError("--out and --resume are for a folder, and none of the images is one")
-    classifier = load(model, device)
+    classifier: Predictor = load_any(model, device=device)
     if not folders:
         return _predict_images(classifier, images, topk=topk, threshold=threshold)
     found = classifier.predict_folder(
@@ -93,17 +91,6 @@ def predict(
         progress=show_progress,
     )
     return _print_folder(Path(images[0]), found)
-
-
-def load(model: Path, device: str) -> Predictor:
-    """The model of a file, by its ending."""
-    if model.suffix.lower() in EDGE_ENDINGS:
-        import lt_export
-
-        return cast("Predictor", lt_export.load(model, device=cast("Any", device)))
-    from lightly_train.model import load_model
-
-    return cast("Predictor", load_model(model, device=device))
 
 
 def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: Threshold) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
 from lightly_train.cli.collect import read_as
-from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lt_data import TransformConfig
@@ -39,11 +38,6 @@ class Arguments:
     num_samples: int = 8
     num_variants: int = 5
     seed: int = 0
-
-
-def kinds() -> dict[str, Any]:
-    """Types of the arguments by name."""
-    return {name: field.type for name, field in fields(Arguments).items()}
 
 
 def options() -> tuple[Option, ...]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lt_data.data_config import DataConfig, load_data_config
 from lt_data.errors import ConfigError, DatasetError, ImageDecodeError, Problem
-from lt_data.files import atomic_write
+from lt_data.files import atomic_write, check_writable
 from lt_data.index.build import build_index
 from lt_data.index.samples import SampleIndex
 from lt_data.structuring import structure
@@ -62,7 +62,8 @@ def preview(
         The file.
 
     Raises:
-        ConfigError: `data`, `transform_args` or a number is wrong, or `out` is no PNG file in a folder that exists.
+        ConfigError: `data`, `transform_args` or a number is wrong, or `out` is no PNG file in a folder that
+            exists and can be written to.
         DatasetError: The data are not as described.
         ImageDecodeError: A file is not a whole image, and `data.on_bad_image` is `"error"`; such files are else left
             out, with a line in the log.
@@ -174,6 +175,11 @@ def _check(out: Path, num_samples: int, num_variants: int, seed: int) -> None:
     ]
     if out.suffix.lower() != ".png" or not out.parent.is_dir():
         problems.append(Problem("out", f"expected a .png file in a folder that exists, got {out}"))
+    else:
+        try:
+            check_writable(out.parent)
+        except OSError as error:
+            problems.append(Problem("out", f"{out.parent} cannot be written to: {error.strerror}"))
     if problems:
         raise ConfigError(problems)
 

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from lt_data import atomic_write
+from lt_data import atomic_write, check_writable
 from lt_export.errors import EdgeModelError, EngineError
 from lt_export.runtime import cuda
 from lt_export.runtime.engine_file import AMPERE, ENDINGS, BatchSizes, read_bounded, write_engine
@@ -124,6 +124,10 @@ def check_place(out: Path) -> Path:
         raise EngineError(f"{out}: is a folder; name a file")
     if not out.parent.is_dir():
         raise EngineError(f"{out.parent}: there is no such folder")
+    try:
+        check_writable(out.parent)
+    except OSError as error:
+        raise EngineError(f"{out.parent}: cannot be written to: {error.strerror}") from error
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from lt_data import TaskSpec, atomic_write
+from lt_data import TaskSpec, atomic_write, check_writable
 from lt_export.agreement import LIMITS
 from lt_export.errors import EdgeModelError, ExportError
 from lt_export.metadata import DIGITS, INPUT_NAME, OUTPUT_NAME, from_metadata
@@ -64,7 +64,8 @@ def write_site(model: Path, out: Path, *, title: str | None = None, onnxruntime_
     Raises:
         EdgeModelError: `model` is missing, not a model that lt-export wrote, or takes other images than grey, RGB or
             RGBA.
-        ExportError: `out` holds something else, npm is missing or fails, or `onnxruntime_web` is another version.
+        ExportError: `out` holds something else or cannot be written to, npm is missing or fails, or `onnxruntime_web`
+            is another version.
     """
     model, out = Path(model), Path(out)
     found = read_onnx(model)
@@ -128,6 +129,11 @@ def _check_place(out: Path) -> None:
         raise ExportError(f"{out.absolute().parent}: there is no such folder")
     if out.is_dir() and any(out.iterdir()) and not _is_ours(out):
         raise ExportError(f"{out}: holds files that are no page of lt-export; choose a new folder, or empty this one")
+    place = out if out.is_dir() else out.absolute().parent
+    try:
+        check_writable(place)
+    except OSError as error:
+        raise ExportError(f"{place}: cannot be written to: {error.strerror}") from error
 
 
 def _is_ours(out: Path) -> bool:

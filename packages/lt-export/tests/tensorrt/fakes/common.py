@@ -215,79 +215,87 @@ class ICudaEngine:
         return IExecutionContext(self._cuda, self._session, self._header)
 
 
-def fill(module, cuda, *, version, builder_flags, network_flags, **only_here):
-    """Put what both versions offer, and what only this one does, into `module`."""
-    gpu = str(cuda.state.devices[0])
-    key = [version, gpu]
+class Builder:
+    """`fill` says of which version and on which GPU."""
 
-    class Builder:
-        def __init__(self, logger):
-            assert isinstance(logger, ILogger)
-            self._logger = logger
+    def __init__(self, logger):
+        assert isinstance(logger, ILogger)
+        self._logger = logger
 
-        def create_network(self, flags=0):
-            assert flags < 1 << (max(network_flags) + 1)
-            return INetworkDefinition(flags)
+    def create_network(self, flags=0):
+        assert flags < 1 << (max(self._network_flags) + 1)
+        return INetworkDefinition(flags)
 
-        def create_builder_config(self):
-            return IBuilderConfig(key, {builder_flags.TF32})
+    def create_builder_config(self):
+        return IBuilderConfig([self._version, self._gpu], {self._builder_flags.TF32})
 
-        def create_optimization_profile(self):
-            return IOptimizationProfile()
+    def create_optimization_profile(self):
+        return IOptimizationProfile()
 
-        def build_serialized_network(self, network, config):
-            (value,) = session_of(network._content).get_inputs()
-            fixed = isinstance(value.shape[0], int)
-            if fixed == bool(config._profiles) or config._pools.get("WORKSPACE", 2**30) < 2**20 + 1:
-                self._logger.log(Severity.ERROR, "fake builder: no implementation fits")
-                return None
-            config._cache._measured += 1
-            header = {
-                "version": version,
-                "profile": [value.shape] * 3 if fixed else config._profiles[0]._shapes,
-                "hardware": config.hardware_compatibility_level.name,
-                "builder_flags": sorted(flag.name for flag in config._flags),
-                "network_flags": [flag.name for flag in network_flags if network._flags >> flag & 1],
-                "pools": config._pools,
-            }
-            return IHostMemory(MAGIC + json.dumps(header).encode() + b"\n" + network._content)
+    def build_serialized_network(self, network, config):
+        (value,) = session_of(network._content).get_inputs()
+        fixed = isinstance(value.shape[0], int)
+        if fixed == bool(config._profiles) or config._pools.get("WORKSPACE", 2**30) < 2**20 + 1:
+            self._logger.log(Severity.ERROR, "fake builder: no implementation fits")
+            return None
+        config._cache._measured += 1
+        header = {
+            "version": self._version,
+            "profile": [value.shape] * 3 if fixed else config._profiles[0]._shapes,
+            "hardware": config.hardware_compatibility_level.name,
+            "builder_flags": sorted(flag.name for flag in config._flags),
+            "network_flags": [flag.name for flag in self._network_flags if network._flags >> flag & 1],
+            "pools": config._pools,
+        }
+        return IHostMemory(MAGIC + json.dumps(header).encode() + b"\n" + network._content)
 
-    for name, value in only_here.pop("builder", {}).items():
+
+class Runtime:
+    """`fill` says of which version and on which GPU."""
+
+    deserialized = 0
+
+    def __init__(self, logger):
+        assert isinstance(logger, ILogger)
+        self._logger = logger
+        self.engine_host_code_allowed = False
+
+    def deserialize_cuda_engine(self, serialized_engine):
+        Runtime.deserialized += 1
+        content = bytes(serialized_engine)
+        if not content.startswith(MAGIC):
+            return self._refuse("magic tag does not match")
+        line, model = content[len(MAGIC) :].split(b"\n", 1)
+        header = json.loads(line)
+        if "VERSION_COMPATIBLE" in header["builder_flags"]:
+            if not self.engine_host_code_allowed:
+                return self._refuse("the engine holds host code")
+        elif header["version"].split(".post")[0] != self._version.split(".post")[0]:
+            return self._refuse("the version differs")
+        return ICudaEngine(self._cuda, header, model)
+
+    def _refuse(self, reason):
+        self._logger.log(Severity.ERROR, f"fake runtime: {reason}")
+
+
+OFFERED = (
+    *(Builder, Runtime, ILogger, DataType, TensorIOMode, MemoryPoolType, HardwareCompatibilityLevel, Dims),
+    *(IHostMemory, INetworkDefinition, OnnxParser, IOptimizationProfile, ITimingCache, IBuilderConfig),
+    *(IExecutionContext, ICudaEngine),
+)
+
+
+def fill(module, cuda, *, version, builder_flags, network_flags, builder=None, **only_here):
+    """Put what both versions offer, and what only this one does, into `module`; each test loads these classes anew."""
+    Builder._version = Runtime._version = version
+    Builder._gpu, Runtime._cuda = str(cuda.state.devices[0]), cuda
+    Builder._builder_flags, Builder._network_flags = builder_flags, network_flags
+    for name, value in (builder or {}).items():
         setattr(Builder, name, value)
-
-    class Runtime:
-        deserialized = 0
-
-        def __init__(self, logger):
-            assert isinstance(logger, ILogger)
-            self._logger = logger
-            self.engine_host_code_allowed = False
-
-        def deserialize_cuda_engine(self, serialized_engine):
-            Runtime.deserialized += 1
-            content = bytes(serialized_engine)
-            if not content.startswith(MAGIC):
-                self._logger.log(Severity.ERROR, "fake runtime: magic tag does not match")
-                return None
-            line, model = content[len(MAGIC) :].split(b"\n", 1)
-            header = json.loads(line)
-            if "VERSION_COMPATIBLE" in header["builder_flags"]:
-                if not self.engine_host_code_allowed:
-                    self._logger.log(Severity.ERROR, "fake runtime: the engine holds host code")
-                    return None
-            elif header["version"].split(".post")[0] != version.split(".post")[0]:
-                self._logger.log(Severity.ERROR, "fake runtime: the version differs")
-                return None
-            return ICudaEngine(cuda, header, model)
-
     module.__version__ = version
     module.BuilderFlag = builder_flags
     module.NetworkDefinitionCreationFlag = network_flags
-    for kind in (
-        *(Builder, Runtime, ILogger, DataType, TensorIOMode, MemoryPoolType, HardwareCompatibilityLevel, Dims),
-        *(IHostMemory, INetworkDefinition, OnnxParser, IOptimizationProfile, ITimingCache, IBuilderConfig),
-        *(IExecutionContext, ICudaEngine),
-    ):
+    for kind in OFFERED:
         setattr(module, kind.__name__, kind)
     for name, value in only_here.items():
         setattr(module, name, value)
