@@ -29,7 +29,7 @@ def build(name: str, device: torch.device) -> nn.Module:
     model: nn.Module = timm.create_model(name, num_classes=CLASSES)
     transformer = any(isinstance(module, nn.LayerNorm) for module in model.modules())
     layout = torch.contiguous_format if transformer else torch.channels_last
-    return model.to(device, memory_format=layout).train()  # type: ignore[call-overload, no-any-return]
+    return model.to(device, memory_format=layout).train()  # type: ignore[call-overload, no-any-return]  # no overload has both
 
 
 def synthetic(batch: int, side: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,7 +61,7 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, steps: i
         with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True):
             with torch.autocast("cuda", torch.bfloat16) if on_gpu else contextlib.nullcontext():
                 loss = functional.cross_entropy(model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
         nn.utils.clip_grad_norm_(parameters, CLIP_NORM, foreach=True)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

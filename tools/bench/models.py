@@ -42,13 +42,13 @@ def main() -> None:
     print(f"torch {torch.__version__}, timm {timm.__version__}, {torch.get_num_threads()} threads; medians of {ROUNDS}")
     for model in ("resnet18", "vit_tiny_patch16_224", "efficientnet_b0"):
         name = f"timm/{model}-notpretrained"
-        times, took = ratio(lambda: create_classifier(name, 10), lambda: timm.create_model(model, num_classes=10))  # noqa: B023
+        times, took = ratio(lambda: create_classifier(name, 10), lambda: timm.create_model(model, num_classes=10))  # noqa: B023  # called at once
         print(f"build {name}: {1000 * took:.0f} ms, {times:.2f} x timm.create_model")
     for model, batch, side in PASSES:
         ours = create_classifier(f"timm/{model}-notpretrained", 1000, image_size=(side, side))
         theirs = timm.create_model(model, num_classes=1000).to(memory_format=ours.memory_format)
         images = torch.randn(batch, 3, side, side).contiguous(memory_format=ours.memory_format)
-        times, took = ratio(lambda: step(ours, images), lambda: step(theirs, images))  # noqa: B023
+        times, took = ratio(lambda: step(ours, images), lambda: step(theirs, images))  # noqa: B023  # called at once
         print(f"forward and backward {model}: {1000 * took:.0f} ms, {times:.3f} x timm's own module")
     print(f"list_models(): {len(list_models())} names, {1000 * seconds(list_models):.0f} ms")
     print(f"describe_models(): {1000 * seconds(describe_models):.0f} ms")

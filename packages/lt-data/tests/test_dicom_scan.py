@@ -18,7 +18,7 @@ from lt_data import (
     write_split,
 )
 
-pydicom = pytest.importorskip("pydicom")
+pydicom = pytest.importorskip("pydicom", reason="lt-data[dicom] is not installed")
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 MPEG_4 = "1.2.840.10008.1.2.4.102"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lt_data import DatasetError, build_index, load_data_config
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
+pa = pytest.importorskip("pyarrow", reason="lt-data[parquet] is not installed")
+pq = pytest.importorskip("pyarrow.parquet", reason="lt-data[parquet] is not installed")
 
 CLASSES = {0: "cat", 1: "car", 2: "dog"}
 PATHS = ["train/cat/0.png", "train/cat/1.png", "train/car/0.png", "train/dog/0.png"]

@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        server: Server = self.server  # type: ignore[assignment]
+        server = self.server
         server.requests.append((self.path, dict(self.headers)))
         page = server.pages.get(self.path)
         if page is None:

@@ -314,7 +314,10 @@ def test_a_map_of_ones_own_names_the_tensors(tmp_path, kind):
     given = random(VisionTransformer(**VIT))
     theirs = {f"trunk/{key}": value for key, value in given.state_dict().items()}
     path = saved({**theirs, "classifier": torch.zeros(3)}, tmp_path / "x.pth")
-    by_function = lambda key: key.removeprefix("trunk/") if key.startswith("trunk/") else None  # noqa: E731
+
+    def by_function(key):
+        return key.removeprefix("trunk/") if key.startswith("trunk/") else None
+
     key_map = by_function if kind == "function" else {key: by_function(key) for key in theirs}
     module = VisionTransformer(**VIT)
     report = load_weights(module, path, model="timm/x", key_map=key_map)

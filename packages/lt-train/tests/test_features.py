@@ -130,7 +130,11 @@ def test_a_run_asked_to_stop_while_it_computes_features_can_go_on(job, tmp_path)
 
     def stop_at_the_second_batch(classifier):
         images = iter([1, 1, 8, 8])
-        hook = lambda module, inputs, output: os.kill(os.getpid(), signal.SIGTERM) if next(images, 0) == 8 else None  # noqa: E731
+
+        def hook(module, inputs, output):
+            if next(images, 0) == 8:
+                os.kill(os.getpid(), signal.SIGTERM)
+
         next(m for m in classifier.backbone.modules() if isinstance(m, torch.nn.Conv2d)).register_forward_hook(hook)
 
     with pytest.raises(SystemExit) as caught:

@@ -84,10 +84,9 @@ class Evaluation:
         """Write `metrics.json` and `per_class.csv`, the latter as a run has it; the folder is made where it is missing.
 
         Raises:
-            RunFolderError: As `check_out`.
+            RunFolderError: A run lies there, whose files of these names would be lost; or it cannot be written to.
         """
-        root = RunFolder(Path(folder))
-        check_out(root)
+        root = checked_out(folder)
         root.root.mkdir(parents=True, exist_ok=True)
         document: dict[str, Any] = {
             "format": FORMAT,
@@ -209,22 +208,23 @@ def score_split(
         )
 
 
-def check_out(out: RunFolder) -> None:
-    """Refuse a folder that `Evaluation.write` must not or cannot write to; nothing is made.
+def checked_out(folder: str | os.PathLike[str]) -> RunFolder:
+    """The folder that `Evaluation.write` is to write to; nothing is made.
 
     Raises:
-        RunFolderError: A run lies there, whose files of the same names would be lost; or it cannot be made or written
-            to.
+        RunFolderError: As for `Evaluation.write`.
     """
+    out = RunFolder(Path(folder))
     if out.log.exists():
         raise RunFolderError(f"{out.root}: a run lies there, with files of the same names; choose another folder")
     if out.root.exists() and not out.root.is_dir():
         raise RunFolderError(f"{out.root}: is a file; name a folder")
-    there = next(folder for folder in (out.root, *out.root.absolute().parents) if folder.exists())
+    there = next(place for place in (out.root, *out.root.absolute().parents) if place.exists())
     try:
         check_writable(there)
     except OSError as error:
         raise RunFolderError(f"{there}: cannot be written to: {error.strerror}") from error
+    return out
 
 
 def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:

@@ -26,7 +26,7 @@ def asked(config: Any) -> dict[str, Any]:
 def default_of(field: attrs.Attribute[Any]) -> Any:
     """The default of a field, `attrs.NOTHING` where it has none."""
     default: Any = field.default
-    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
+    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]  # no class
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ def adapt_first_convolution(module: nn.Module, num_channels: int) -> None:
     """Replace the first convolution of a module by one for another number of channels, with its weights adapted."""
     path, first = next((path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.Conv2d))
     parent, _, leaf = path.rpartition(".")
-    adapted = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+    adapted = nn.utils.skip_init(  # type: ignore[no-untyped-call]  # torch gives it no types
         nn.Conv2d,
         num_channels,
         first.out_channels,

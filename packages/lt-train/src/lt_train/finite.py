@@ -74,7 +74,7 @@ class FiniteGuard:
         """
         skip = self._not_finite(loss, norm)
         if self._on_device:
-            self._raw.found_inf = skip.float()  # type: ignore[attr-defined]
+            self._raw.found_inf = skip.float()  # type: ignore[attr-defined]  # fused kernels look for it
             optimizer.step()
             for kept, buffer in zip(self._kept, self._statistics, strict=True):
                 torch.where(skip, kept, buffer, out=buffer)

@@ -13,7 +13,7 @@ from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lightly_train.run_config import asked
 from lt_data import at_least
-from lt_train import MetricArgs, RunFolder
+from lt_train import MetricArgs
 
 SUMMARY = "Measure a model on a split of a data set and print the metrics as JSON."
 POSITIONAL = ("model", "data")
@@ -55,11 +55,11 @@ def run(words: Sequence[str]) -> None:
         RunFolderError: `--out` is the folder of a run, or cannot be written to.
     """
     from lightly_train import evaluate
-    from lightly_train.evaluation import check_out
+    from lightly_train.evaluation import checked_out
 
     arguments = read_as(Arguments, words, POSITIONAL)
     if arguments.out is not None:
-        check_out(RunFolder(arguments.out))
+        checked_out(arguments.out)
     found = evaluate(
         arguments.model,
         arguments.data,

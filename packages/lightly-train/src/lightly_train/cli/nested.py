@@ -51,6 +51,7 @@ def _with_signature(parameters: Sequence[inspect.Parameter]) -> Callable[..., No
     def command(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("run by its own module")
 
-    command.__signature__ = inspect.Signature(sorted(parameters, key=lambda one: one.kind))  # type: ignore[attr-defined]
+    signature = inspect.Signature(sorted(parameters, key=lambda one: one.kind))
+    command.__signature__ = signature  # type: ignore[attr-defined]  # inspect looks for it, mypy does not know
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -94,7 +95,7 @@ def colors(stored: npt.NDArray[Any], bits_stored: int) -> npt.NDArray[np.uint8]:
 
 def palette_colors(stored: npt.NDArray[Any], palette: Sequence[Lut]) -> npt.NDArray[np.uint8]:
     """Colours from 0 to 255, of shape (H, W, 3), that tables for red, green and blue give stored values."""
-    planes = [through(stored, lambda values, lut=lut: _looked_up(values, lut) / lut.largest) for lut in palette]  # type: ignore[misc]
+    planes = [through(stored, partial(_share, lut)) for lut in palette]
     return np.stack(planes, axis=-1)
 
 
@@ -104,7 +105,7 @@ def _brightness(stored: Floats, display: Display, decoding: Decoding) -> Floats:
         raise ValueError("holds values that its modality transform makes infinite")
     window = display.voi if decoding.dicom_window == "file" else decoding.dicom_window
     if isinstance(window, Lut):
-        brightness = _looked_up(values, window) / window.largest
+        brightness = _share(window, values)
     elif isinstance(window, Window):
         brightness = _windowed(values, window)
     elif isinstance(window, tuple):
@@ -130,6 +131,11 @@ def _looked_up(values: Floats, lut: Lut) -> Floats:
     index = np.clip(np.rint(values) - lut.first, 0, len(lut.entries) - 1).astype(np.int64)
     entries: Floats = lut.entries[index].astype(np.float64)
     return entries
+
+
+def _share(lut: Lut, values: Floats) -> Floats:
+    """Entries of a table, from 0 to 1 by its bits."""
+    return _looked_up(values, lut) / lut.largest
 
 
 def _windowed(values: Floats, window: Window) -> Floats:

@@ -63,7 +63,7 @@ class TensorBoardLogger(MetricLogger):
 
     def parameters(self, parameters: Mapping[str, Scalar]) -> None:
         """Write them for the tab of hyper-parameters."""
-        for summary in hparams(dict(parameters), {}):  # type: ignore[no-untyped-call]
+        for summary in hparams(dict(parameters), {}):  # type: ignore[no-untyped-call]  # torch gives it no types
             self._write(0, summary=summary)
 
     def picture(self, step: int, name: str, picture: Picture) -> None:
@@ -93,7 +93,7 @@ class TensorBoardLogger(MetricLogger):
             # Tracing tells of each Python value that it takes as constant; of a picture of the model that is no news.
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
-                drawn = graph(model, (image,), use_strict_trace=False)[0]  # type: ignore[no-untyped-call]
+                drawn = graph(model, (image,), use_strict_trace=False)[0]  # type: ignore[no-untyped-call]  # nor it
         # Models of many authors refuse to be traced by exceptions of many types.
         except Exception as error:
             logger.warning("tensorboard.log_graph: PyTorch cannot trace this model, no graph is drawn: %s", error)
