@@ -109,8 +109,11 @@ def tests_ranks(session: nox.Session) -> None:
 @nox.session(name="tests-loggers", tags=["test"])
 def tests_loggers(session: nox.Session) -> None:
     """The loggers: MLflow with a server of its own, and Weights & Biases offline; none of it may be skipped."""
+    needed = {"LT_TRAIN_SERVICES": "needed"}
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train[mlflow,wandb]", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-train/tests/loggers", *session.posargs, env={"LT_TRAIN_SERVICES": "needed"})
+    session.run("pytest", "packages/lt-train/tests/loggers", *session.posargs, env=needed)
+    install(session, *PACKAGE_FOLDERS)
+    session.run("pytest", "packages/lightly-train/tests/loggers", *session.posargs, env=needed)
 
 
 @nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
@@ -166,7 +169,8 @@ def tests_server(session: nox.Session) -> None:
 def tests_lightly_train(session: nox.Session) -> None:
     """The facade with everything that its extras bring."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
-    session.run("pytest", "packages/lightly-train/tests", NO_BROWSER, *session.posargs)
+    elsewhere = "--ignore=packages/lightly-train/tests/loggers"
+    session.run("pytest", "packages/lightly-train/tests", NO_BROWSER, elsewhere, *session.posargs)
 
 
 @nox.session(tags=["test"])
@@ -250,6 +254,7 @@ def bench(session: nox.Session) -> None:
     install(session, "packages/lt-export[onnx]")
     session.run("python", "-W", "ignore", "tools/bench/edge_runtime.py")
     install(session, *PACKAGE_FOLDERS, *GROUPS["real-weights"])
+    session.run("python", "-W", "ignore", "tools/bench/imbalance.py")
     session.run("python", "tools/bench/frozen.py")
     session.run("python", "tools/bench/steps.py")
     session.run("python", "tools/bench/start.py")

@@ -79,6 +79,7 @@ class Job:
         resume: bool = False,
         out: RunFolder | None = None,
         change: Callable[[Classifier], object] | None = None,
+        page: Callable[[TrainResult, torch.device], Path | None] | None = None,
         **settings: object,
     ) -> TrainResult:
         torch.manual_seed(0)
@@ -95,6 +96,7 @@ class Job:
             config=TrainConfig(**{**defaults, **settings}),
             arguments={key: str(value) for key, value in {**defaults, **settings}.items()},
             resume=resume,
+            page=page,
         )
 
 

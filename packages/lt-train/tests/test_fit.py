@@ -43,6 +43,33 @@ def assert_bit_identical(first: RunFolder, second: RunFolder) -> None:
     assert first.metrics.read_text() == second.metrics.read_text()
 
 
+def test_the_page_about_a_run_is_written_when_all_else_is_on_the_disk(job):
+    seen = []
+
+    def page(result, device):
+        seen.append((result, device, load_exported(job.out.exported_last).step, job.out.report.is_file()))
+        (job.out.root / "page.html").touch()
+        return job.out.root / "page.html"
+
+    result = job.run(page=page)
+    assert seen == [(attrs.evolve(result, report=None), torch.device("cpu"), 6, True)]
+    assert result.report == job.out.root / "page.html"
+    assert "done: best" in job.out.log.read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal")
+def test_a_signal_while_the_page_is_written_acts_at_once_and_the_run_is_complete(job):
+    def page(result, device):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the page is written to its end")
+
+    with pytest.raises(SystemExit) as caught:
+        job.run(page=page)
+    assert caught.value.code == 143
+    assert json.loads(job.out.report.read_text())["last"]["step"] == 6
+    assert load_exported(job.out.exported_best).metrics
+
+
 def test_a_run_leaves_the_files_of_the_reference_page(job):
     result = job.run(logger_args=LoggerArgs(val_every_num_steps=2, log_every_num_steps=1))
     names = sorted(path.relative_to(job.out.root).as_posix() for path in job.out.root.rglob("*") if path.is_file())

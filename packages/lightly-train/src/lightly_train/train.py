@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,7 +159,7 @@ def run(arguments: Arguments) -> TrainResult:
             task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
             augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
             classifier = build_classifier(arguments, start, index, transforms.train)
-    result = fit(
+    return fit(
         out=folder,
         classifier=classifier,
         task=task,
@@ -178,36 +179,27 @@ def run(arguments: Arguments) -> TrainResult:
         has_weights=starts_from_weights(arguments, start),
         resume=arguments.resume_interrupted,
         earlier=earlier,
+        page=partial(write_page, arguments, index, task, augmentation),
     )
-    device = next(classifier.parameters()).device
-    del classifier  # its memory is free for the report's model
-    return with_report(arguments, result, index, task, augmentation, device)
 
 
-def with_report(
+def write_page(
     arguments: Arguments,
-    result: TrainResult,
     index: DatasetIndex,
     task: TaskSpec,
     augmentation: Augmentation,
+    result: TrainResult,
     device: torch.device,
-) -> TrainResult:
-    """Write the report, in the first process only; what goes wrong with it does not touch the result."""
-    import attrs
-    import torch
-
-    from lt_train.run_log import first_process
-
-    ranked = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if torch.distributed.get_rank() if ranked else not first_process():
-        return result
+) -> Path | None:
+    """Write the report; what goes wrong with it does not touch the result."""
     from lightly_train.report.gather import FinishedRun
     from lightly_train.report.write import write_report
 
-    run = FinishedRun(
-        arguments=arguments, result=result, index=index, task=task, augmentation=augmentation, device=device
+    return write_report(
+        FinishedRun(
+            arguments=arguments, result=result, index=index, task=task, augmentation=augmentation, device=device
+        )
     )
-    return attrs.evolve(result, report=write_report(run))
 
 
 @contextmanager

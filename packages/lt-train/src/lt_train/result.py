@@ -19,7 +19,7 @@ class TrainResult:
         exported_last: File of the last model, None when it was not asked for.
         out: The run folder.
         test_metrics: Values of the best model on the test split, by logged name; None where `data` has none.
-        report: The page about the run, None where none was written; `fit` writes none.
+        report: The page about the run, None where none was written, and in processes other than the first.
     """
 
     best_step: int

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -45,7 +47,7 @@ from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
-from lt_train.signals import stop_request
+from lt_train.signals import leave_on_signals, stop_request
 from lt_train.state import TrainState, Validation
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def fit(
     has_weights: bool = False,
     resume: bool = False,
     earlier: Sequence[logging.LogRecord] = (),
+    page: Callable[[TrainResult, torch.device], Path | None] | None = None,
 ) -> TrainResult:
     """Train a classifier, multiclass or multilabel as `task` says; `metrics.json` and `per_class.csv` come at the end.
 
@@ -80,6 +83,9 @@ def fit(
         has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
+        page: Writes a page about the run, and returns its file, None where there is none. It is called in the first
+            process, with the result and the device that validated, when all other files are on the disk and before the
+            loggers end: those that keep the model keep the page too.
 
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
@@ -150,6 +156,12 @@ def fit(
         result = run.result(state, test)
         log_result(result, watched)
         log_end(loggers, state, run, result)
+        del run, state  # their memory is free for the page
+        if page is not None and fabric.is_global_zero:
+            with leave_on_signals():
+                result = attrs.evolve(result, report=page(result, fabric.device))
+            if result.report is not None:
+                loggers.report(result.report)
     return result
 
 

@@ -7,13 +7,23 @@ import logging
 import os
 import socket
 import time
+from pathlib import Path
 
 import attrs
 import pytest
+import torch
 
 import lt_train.run
 from lt_data import ConfigError
-from lt_train import LoggerArgs, MetricArgs, MLflowArgs, SaveCheckpointArgs, TrainConfigError
+from lt_train import (
+    LoggerArgs,
+    MetricArgs,
+    MLflowArgs,
+    RunFolder,
+    SaveCheckpointArgs,
+    TrainConfigError,
+    TrainResult,
+)
 from lt_train.loggers.build import open_loggers
 from lt_train.loggers.remote import END_SECONDS, QUEUE_ITEMS
 
@@ -27,6 +37,12 @@ GOES_ON = "the run goes on, and what cannot be sent is dropped"
 
 class Stopped(Exception):
     """What a power cut is to a test in the same process."""
+
+
+def write_page(result: TrainResult, device: torch.device) -> Path:
+    page = RunFolder(result.out).page
+    page.write_text(f"best step {result.best_step}")
+    return page
 
 
 @pytest.fixture
@@ -62,7 +78,7 @@ def test_a_run_is_on_the_server_with_all_that_was_asked_for(job, server, experim
         prefix="mine",
         log_model=True,
     )
-    job.run(logger_args=LoggerArgs(mlflow=args, log_every_num_steps=1, val_every_num_steps=3))
+    job.run(logger_args=LoggerArgs(mlflow=args, log_every_num_steps=1, val_every_num_steps=3), page=write_page)
     client = MlflowClient(server.uri)
     run = only_run(client, experiment)
     assert run.info.run_name == "first try"
@@ -73,10 +89,35 @@ def test_a_run_is_on_the_server_with_all_that_was_asked_for(job, server, experim
     assert run.data.params["steps"] == "6"
     assert run.data.params["model_args.gradient_clip_val"] == "3.0"
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert kept == {"metrics.json", "per_class.csv", "train.log", "model"}
-    model = client.download_artifacts(run.info.run_id, "model/exported_best.pt", str(tmp_path))
-    with open(model, "rb") as stream:
-        assert stream.read() == job.out.exported_best.read_bytes()
+    assert kept == {"metrics.json", "per_class.csv", "train.log", "report.html", "model"}
+    for name, file in (("model/exported_best.pt", job.out.exported_best), ("report.html", job.out.page)):
+        assert Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes() == file.read_bytes()
+
+
+def test_without_the_model_the_page_with_its_pictures_of_the_data_is_not_sent(job, server, experiment):
+    args = LoggerArgs(mlflow=MLflowArgs(tracking_uri=server.uri, experiment_name=experiment))
+    result = job.run(steps=1, logger_args=args, page=write_page)
+    assert result.report == job.out.page
+    client = MlflowClient(server.uri)
+    kept = {file.path for file in client.list_artifacts(only_run(client, experiment).info.run_id)}
+    assert kept == {"metrics.json", "per_class.csv", "train.log"}
+
+
+def test_a_server_that_dies_while_the_page_is_written_costs_one_warning(job, server, experiment, monkeypatch, caplog):
+    def page_and_kill(result: TrainResult, device: torch.device) -> Path:
+        wait_for_model(server, experiment)
+        server.kill()
+        monkeypatch.setattr("lt_train.loggers.remote.END_SECONDS", 2.0)
+        return write_page(result, device)
+
+    args = MLflowArgs(tracking_uri=server.uri, experiment_name=experiment, log_model=True)
+    with caplog.at_level(logging.INFO):
+        result = job.run(steps=1, logger_args=LoggerArgs(mlflow=args), page=page_and_kill)
+    assert result.report == job.out.page
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("MLflow: ")
+    assert "MLflow: 1 values were dropped" in caplog.text
 
 
 def test_class_names_that_mlflow_does_not_take_are_written_otherwise(job, server, experiment):
@@ -171,6 +212,18 @@ def wait_for_values(server, experiment) -> None:
         found = client.get_experiment_by_name(experiment)
         runs = client.search_runs([found.experiment_id]) if found is not None else []
         if runs and "train_loss" in runs[0].data.metrics:
+            return
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+
+
+def wait_for_model(server, experiment) -> None:
+    client = MlflowClient(server.uri)
+    give_up = time.monotonic() + 60
+    while True:
+        found = client.get_experiment_by_name(experiment)
+        runs = client.search_runs([found.experiment_id]) if found is not None else []
+        if runs and client.list_artifacts(runs[0].info.run_id, "model"):
             return
         assert time.monotonic() < give_up
         time.sleep(0.1)

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import lt_train.run
 from lt_data import ConfigError
-from lt_train import LoggerArgs, SaveCheckpointArgs, TrainConfigError, WandbArgs
+from lt_train import LoggerArgs, RunFolder, SaveCheckpointArgs, TrainConfigError, TrainResult, WandbArgs
 
 if os.environ.get("LT_TRAIN_SERVICES") != "needed":
     pytest.importorskip("wandb", reason='needs "lightly-train[wandb]"', exc_type=ImportError)
@@ -93,19 +94,37 @@ def test_an_offline_run_holds_the_values_and_the_arguments(job):
     assert exit_status == 0
 
 
-def test_the_model_and_the_files_of_a_run_are_kept_as_artifacts(job):
-    args = WandbArgs(offline=True, log_model=True, checkpoint_name="fruit-model")
-    job.run(steps=1, logger_args=LoggerArgs(wandb=args))
-    (file,) = offline_files(job)
-    artifacts = {
+def write_page(result: TrainResult, device: torch.device) -> Path:
+    page = RunFolder(result.out).page
+    page.write_text(f"best step {result.best_step}")
+    return page
+
+
+def artifacts_of(file: Path) -> dict[str, set[str]]:
+    """Names of the files of each artifact."""
+    found = {
         record.request.log_artifact.artifact.name: record.request.log_artifact.artifact
         for record in records(file)
         if record.HasField("request")
     } | {record.artifact.name: record.artifact for record in records(file) if record.HasField("artifact")}
-    assert {entry.path for entry in artifacts["fruit-model"].manifest.contents} == {"exported_best.pt"}
-    run_id = file.stem.removeprefix("run-")
-    kept = {entry.path for entry in artifacts[f"files-{run_id}"].manifest.contents}
-    assert kept == {"metrics.json", "per_class.csv", "train.log"}
+    return {name: {entry.path for entry in one.manifest.contents} for name, one in found.items() if name}
+
+
+def test_the_model_the_files_and_the_page_of_a_run_are_kept_as_artifacts(job):
+    args = WandbArgs(offline=True, log_model=True, checkpoint_name="fruit-model", version="abc123")
+    job.run(steps=1, logger_args=LoggerArgs(wandb=args), page=write_page)
+    (file,) = offline_files(job)
+    assert artifacts_of(file) == {
+        "fruit-model": {"exported_best.pt"},
+        "files-abc123": {"metrics.json", "per_class.csv", "train.log"},
+        "report-abc123": {"report.html"},
+    }
+
+
+def test_without_the_model_the_page_with_its_pictures_of_the_data_is_not_kept(job):
+    job.run(steps=1, logger_args=LoggerArgs(wandb=WandbArgs(offline=True, version="abc123")), page=write_page)
+    (file,) = offline_files(job)
+    assert artifacts_of(file).keys() == {"files-abc123"}
 
 
 def test_the_files_of_an_offline_run_are_waited_for_however_slow_the_machine(job, monkeypatch):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from rich.console import Console
-
 from lightly_train.report.gather import FinishedRun, gather
 from lightly_train.report.page import page
 from lt_data import atomic_write
 from lt_train import RunFolder
-from lt_train.run_log import console_log, details, file_log
+from lt_train.run_log import details
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +21,14 @@ def write_report(run: FinishedRun) -> Path | None:
         The file; None when it could not be made, which the log tells with the reason.
     """
     folder = RunFolder(run.result.out)
-    with console_log(Console(stderr=True)), file_log(folder.log):
-        try:
-            text = page(gather(run))
-            with atomic_write(folder.page) as stream:
-                stream.write(text.encode())
-        except Exception as error:
-            # Whatever goes wrong here, hours of training are done and their files are whole: the caller gets them.
-            logger.warning("no report: %s: %s; the run itself is complete", type(error).__name__, error)
-            details.debug("the report could not be made", exc_info=True)
-            return None
-        logger.info("report: %s", folder.page)
+    try:
+        text = page(gather(run))
+        with atomic_write(folder.page) as stream:
+            stream.write(text.encode())
+    except Exception as error:
+        # Whatever goes wrong here, hours of training are done and their files are whole: the caller gets them.
+        logger.warning("no report: %s: %s; the run itself is complete", type(error).__name__, error)
+        details.debug("the report could not be made", exc_info=True)
+        return None
+    logger.info("report: %s", folder.page)
     return folder.page

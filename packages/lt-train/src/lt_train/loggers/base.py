@@ -46,3 +46,6 @@ class MetricLogger(ABC):
 
     def files(self, files: Sequence[Path], model: Path | None) -> None:  # noqa: B027
         """Take the files of a finished run, and its best model if there is one."""
+
+    def report(self, page: Path) -> None:  # noqa: B027
+        """Take the page about a finished run; it holds pictures of the data."""

@@ -51,6 +51,11 @@ class Loggers(MetricLogger):
         for member in self._members:
             member.files(files, model)
 
+    def report(self, page: Path) -> None:
+        """Hand the page to each."""
+        for member in self._members:
+            member.report(page)
+
     def close(self, outcome: Outcome = "finished") -> None:
         """Close each."""
         for member in self._members:

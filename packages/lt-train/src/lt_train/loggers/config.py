@@ -48,7 +48,7 @@ class MLflowArgs:
             default. It must not hold a password: those belong into `MLFLOW_TRACKING_USERNAME` and
             `MLFLOW_TRACKING_PASSWORD`.
         tags: Tags of the run.
-        log_model: Upload `exported_best.pt` at the end.
+        log_model: Upload `exported_best.pt` at the end, and the report, which holds pictures of the data.
         prefix: Put before every metric's name, with a `/` between.
         artifact_location: Where an experiment that is made keeps its files; one that exists keeps its own.
         run_id: An existing run to write into, instead of a new one.
@@ -93,7 +93,8 @@ class WandbArgs:
         project: The project.
         offline: Write files into the run folder and open no connection; `wandb sync` uploads them.
         anonymous: Refused: W&B has done away with anonymous runs.
-        log_model: Upload `exported_best.pt` at the end, as an artifact.
+        log_model: Upload `exported_best.pt` at the end, as an artifact, and as another the report, which holds pictures
+            of the data.
         prefix: Put before every metric's name, with a `/` between.
         checkpoint_name: Name of that artifact; None for `model-` and the ID of the run.
     """

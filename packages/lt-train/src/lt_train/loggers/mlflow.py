@@ -93,6 +93,10 @@ class MLflowService:
         if model is not None:
             client.log_artifact(self._run_id, str(model), "model")
 
+    def send_report(self, page: Path) -> None:
+        """Upload the page beside the files."""
+        self._connected().log_artifact(self._run_id, str(page))
+
     def end(self, outcome: Outcome) -> None:
         """Set the status of the run."""
         # set_terminated would do the same and print an address.

@@ -86,6 +86,11 @@ class RemoteLogger(MetricLogger):
         kept = model if self._log_model else None
         self._put(Item(len(files) + (kept is not None), lambda: self._service.send_files(files, kept)))
 
+    def report(self, page: Path) -> None:
+        """Queue it where the model is kept too."""
+        if self._log_model:
+            self._put(Item(1, lambda: self._service.send_report(page)))
+
     def close(self, outcome: Outcome = "finished") -> None:
         """Wait for the queue a little, and say what did not get through."""
         self._outcome = outcome

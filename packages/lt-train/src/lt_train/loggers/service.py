@@ -27,5 +27,8 @@ class Service(Protocol):
     def send_files(self, files: Sequence[Path], model: Path | None) -> None:
         """Upload files, and the model where that is asked for."""
 
+    def send_report(self, page: Path) -> None:
+        """Upload the page about the run."""
+
     def end(self, outcome: Outcome) -> None:
         """Say how the run ended."""

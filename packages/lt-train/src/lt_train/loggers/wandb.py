@@ -107,6 +107,10 @@ class WandbService:
         if model is not None:
             self._upload(self._args.checkpoint_name or f"model-{self._id}", "model", [model])
 
+    def send_report(self, page: Path) -> None:
+        """Upload the page as an artifact of its own: it comes later than the files."""
+        self._upload(f"report-{self._id}", "report", [page])
+
     def end(self, outcome: Outcome) -> None:
         """End the run; what is not uploaded by then stays in its files, which `wandb sync` uploads."""
         self._run.finish(exit_code=EXIT_STATUS[outcome])
