@@ -16,6 +16,7 @@ PAGES = {
         "docs/quickstart.md",
         "docs/data.md",
         "docs/training.md",
+        "docs/transforms.md",
         "docs/logging.md",
         "docs/report.md",
         "docs/models.md",
