@@ -10,7 +10,7 @@ import timm
 import torchvision
 
 from lt_models import ModelCard, describe_models, list_models
-from tables import table
+from markdown_tables import table
 
 T = TypeVar("T")
 

@@ -16,11 +16,12 @@ from lightly_train.cli import train
 from lightly_train.cli.docstrings import descriptions
 from lightly_train.cli.kinds import fields, members, settings_class
 from lightly_train.run_config import default_of
+from lt_data.validators import Range
 from lt_train import TrainConfig
 
 NAMES = {int: "int", float: "float", str: "str", bool: "bool", NoneType: "None"}
 REQUIRED = "required"
-LINK = re.compile(r"(?<![<(])(https?://[^\s)]+)")
+LINK = re.compile(r"(?<![<(])(https?://[^\s)]*[^\s).,;])")
 
 
 @attrs.frozen
@@ -32,12 +33,14 @@ class Setting:
         kind: Type of its value.
         default: What counts when it is not given; `attrs.NOTHING` if it must be.
         description: What it means.
+        range: Bounds of its numbers, None where there are none.
     """
 
     place: tuple[str, ...]
     kind: Any
     default: Any
     description: str
+    range: Range | None
 
 
 def settings() -> str:
@@ -56,9 +59,10 @@ def arguments_of_training() -> list[Setting]:
     Where lt_train has the argument too, its sentence tells the rule of "auto".
     """
     function = lightly_train.train.train_image_classification
+    validators = {name: field.validator for name, field in fields(TrainConfig).items()}
     kinds, documented = train.kinds(), {**descriptions(function), **descriptions(TrainConfig)}
     return [
-        Setting((name,), kinds[name], _default(parameter), documented[name])
+        Setting((name,), kinds[name], _default(parameter), documented[name], range_of(validators.get(name)))
         for name, parameter in inspect.signature(function).parameters.items()
     ]
 
@@ -74,7 +78,8 @@ def keys_of(place: Sequence[str], cls: type) -> list[Setting]:
     if missing:
         raise ValueError(f"the docstring of {cls.__name__} does not describe {', '.join(missing)}")
     return [
-        Setting((*place, name), field.type, default_of(field), documented[name]) for name, field in fields(cls).items()
+        Setting((*place, name), field.type, default_of(field), documented[name], range_of(field.validator))
+        for name, field in fields(cls).items()
     ]
 
 
@@ -112,8 +117,7 @@ def entries(settings: Sequence[Setting], headings: Mapping[str, str]) -> str:
         headings: Of those that are dicts with a section, which they link to instead.
     """
     return "\n\n".join(
-        f"{_term(one, headings)} {shown_kind(one.kind)}, {shown_default(one.default)}\n: {linked(one.description)}"
-        for one in settings
+        f"{_term(one, headings)} {', '.join(_facts(one))}\n: {linked(one.description)}" for one in settings
     )
 
 
@@ -153,6 +157,19 @@ def _words(kind: Any) -> list[str]:
         count = "" if inner[-1] is ... else f"{len(inner)} "
         return [f"list of {count}{shown_kind(inner[0])}"]
     return ["`str`", "`Path`"] if kind is Path else [f"`{NAMES.get(kind, 'dict')}`"]
+
+
+def range_of(validator: Any) -> Range | None:
+    """The range in a validator of attrs, which may be optional or one of several."""
+    if isinstance(validator, Range):
+        return validator
+    parts = [getattr(validator, "validator", None), *getattr(validator, "_validators", ())]
+    return next((found for part in parts if part is not None and (found := range_of(part))), None)
+
+
+def _facts(setting: Setting) -> list[str]:
+    limits = [] if setting.range is None else [str(setting.range)]
+    return [shown_kind(setting.kind), *limits, shown_default(setting.default)]
 
 
 def _default(parameter: inspect.Parameter) -> Any:

@@ -14,9 +14,9 @@ from lightly_train.run_config import default_of
 from lightly_train.train import model_preprocessing
 from lt_data import TransformConfig, ValTransformConfig
 from lt_data.task import IMAGENET_MEAN, IMAGENET_STD, ResizeMode
+from markdown_tables import table
 from models_page import EXAMPLES
 from settings_page import introduction, literal
-from tables import table
 
 PICTURES = "images/generated"
 """Folder of the pictures, below that of the pages."""
