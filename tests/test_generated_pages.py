@@ -57,7 +57,7 @@ def test_settings_tell_type_range_and_default(settings):
 
 @attrs.frozen(kw_only=True)
 class Sharpening:
-    """Sharper edges; see https://example.org/paper.
+    """Sharper edges; see https://example.org/paper. A copy (https://example.org/copy).
 
     Attributes:
         prob: How often; auto: always.
@@ -83,7 +83,7 @@ class Blurring:
 
 def test_a_class_of_settings_becomes_its_docstring_and_a_list():
     assert list(settings_page.section("some_args", Sharpening)) == [
-        "Sharper edges; see <https://example.org/paper>.",
+        "Sharper edges; see <https://example.org/paper>. A copy (<https://example.org/copy>).",
         '[**`prob`**]{#some-args-prob} `float` or `"auto"`, default `0.25`\n: How often; auto: always.\n\n'
         '[**`kind`**]{#some-args-kind} `"box"` or `"bell"`, default `"bell"`\n: Which filter.',
     ]

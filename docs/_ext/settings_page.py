@@ -21,7 +21,7 @@ from lt_train import TrainConfig
 
 NAMES = {int: "int", float: "float", str: "str", bool: "bool", NoneType: "None"}
 REQUIRED = "required"
-LINK = re.compile(r"(?<![<(])(https?://[^\s)]*[^\s).,;])")
+LINK = re.compile(r"(?<!<)(https?://[^\s)]*[^\s).,;])")
 
 
 @attrs.frozen

@@ -47,11 +47,10 @@ def of_models() -> str:
         own = model_preprocessing(name, None)
         imagenet = (own.mean, own.std) == (IMAGENET_MEAN, IMAGENET_STD)
         normalize = "ImageNet's" if imagenet else f"{literal(own.mean)}, {literal(own.std)}"
-        size, scale = literal(own.image_size), f"{own.resize_scale:.4g}"
-        rows.append((f"`{name}`", size, own.resize_mode, scale, own.interpolation, normalize))
+        resize = f"{own.resize_mode} {own.resize_scale:.4g}, {own.interpolation}"
+        rows.append((f"`{name}`", literal(own.image_size), resize, normalize))
     note = f"ImageNet's mean is {literal(IMAGENET_MEAN)}, its standard deviation {literal(IMAGENET_STD)}."
-    head = ("model", "image_size", "resize_mode", "resize_scale", "interpolation", "normalize")
-    return f"{table(head, rows)}\n\n{note}"
+    return f"{table(('model', 'image_size', 'resize_mode and resize_scale', 'normalize'), rows)}\n\n{note}"
 
 
 def gallery() -> str:
