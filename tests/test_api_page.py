@@ -21,7 +21,7 @@ NAMED = re.findall(r"^\.\. (?:auto[a-z]+|py:data):: (\S+)$", PAGE, flags=re.MULT
 
 def value_of(name: str) -> object:
     package, _, last = name.rpartition(".")
-    return getattr(importlib.import_module(package), last)
+    return getattr(importlib.import_module(package), last, None)
 
 
 def test_the_packages_are_found():

@@ -205,6 +205,7 @@ def test_the_errors_of_a_wrong_command_are_those_that_the_documentation_shows(fo
 @pytest.mark.parametrize(
     ("document", "text"),
     [(name_of(d), text) for d in DOCUMENTS for language, text in blocks(d) if language == "yaml"],
+    ids=lambda one: one.partition("\n")[0],
 )
 def test_every_yaml_file_is_read_by_what_reads_it(document, text, folder):
     Path("written.yaml").write_text(text)
