@@ -220,7 +220,8 @@ def build(session: nox.Session) -> None:
 @nox.session(tags=["test"])
 def docs(session: nox.Session) -> None:
     """The documentation; warnings are errors."""
-    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", "packages/lt-export[server]", *GROUPS["docs"])
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", "packages/lt-export[server]")
+    install(session, *GROUPS["docs"], *GROUPS["digits"])
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 

@@ -16,6 +16,7 @@ PAGES = {
         "docs/quickstart.md",
         "docs/data.md",
         "docs/training.md",
+        "docs/transforms.md",
         "docs/imbalance.md",
         "docs/distributed.md",
         "docs/logging.md",

@@ -111,6 +111,26 @@ def test_wrong_transform_values_are_all_reported():
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "expected", "within"),
+    [
+        (
+            {"normalize": {"mean": [0.5], "std": [0.0]}},
+            "std must be above 0, got (0.0,)",
+            {"mean": [0.5], "std": [1e-9]},
+        ),
+        ({"random_crop": {"min_scale": 0.009}}, "min_scale must be from 0.01 to 1, got 0.009", {"min_scale": 0.01}),
+        ({"random_crop": {"max_scale": 1.001}}, "max_scale must be from 0.01 to 1, got 1.001", {"max_scale": 1.0}),
+        ({"color_jitter": {"strength": -0.1}}, "strength must be at least 0, got -0.1", {"strength": 0.0}),
+    ],
+)
+def test_a_number_outside_its_range_is_refused_with_the_range_and_its_bounds_are_taken(given, expected, within):
+    with pytest.raises(ConfigError) as caught:
+        structure(given, TransformConfig, "transform_args")
+    assert [problem.what for problem in caught.value.problems] == [expected]
+    assert structure({next(iter(given)): within}, TransformConfig, "transform_args")
+
+
 def test_a_list_of_the_right_length_is_blamed_for_its_parts():
     with pytest.raises(ConfigError, match=r"image_size.*expected an integer, got 32\.0"):
         structure({"image_size": (32.0, 32)}, TransformConfig, "")

@@ -78,7 +78,8 @@ def train_image_classification(
             memory, at most 256 on each and at least 20 batches an epoch. One that does not fit is split, and said.
         gradient_accumulation_steps: Forward passes of one optimiser step.
         num_workers: Processes that load images, per device. The result does not depend on it.
-        devices: As Lightning Fabric takes it, as are the next four.
+        devices: Their number or their indices, as Lightning Fabric takes it; auto is all GPUs, or what torchrun has
+            started.
         num_nodes: Number of machines.
         accelerator: `"cpu"`, `"gpu"`, `"mps"` or `"auto"`.
         strategy: `"ddp"`, or `"fsdp"` for models whose optimiser is too large for one GPU; auto is ddp with several

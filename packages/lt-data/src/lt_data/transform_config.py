@@ -12,7 +12,12 @@ from lt_data.validators import above, at_least, between
 
 @attrs.frozen(kw_only=True)
 class Normalize:
-    """Mean and standard deviation by channel, of values in [0, 1]."""
+    """Mean and standard deviation by channel, of values in [0, 1].
+
+    Attributes:
+        mean: Subtracted, one value a channel.
+        std: Divided by, one value a channel, above 0.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...] = attrs.field(validator=above(0.0))
@@ -23,6 +28,10 @@ class RandomCrop:
     """A crop of random area (a share of the image's) and aspect ratio (3/4 to 4/3), resized to `image_size`.
 
     The procedure of Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842), known as random resized crop.
+
+    Attributes:
+        min_scale: Least area, as a share of the image's.
+        max_scale: Greatest area.
     """
 
     min_scale: float = attrs.field(default=0.2, validator=between(0.01, 1.0))
@@ -35,7 +44,12 @@ class RandomCrop:
 
 @attrs.frozen(kw_only=True)
 class RandomFlip:
-    """Mirroring, each direction with its own probability."""
+    """Mirroring, each direction with its own probability.
+
+    Attributes:
+        horizontal_prob: Probability that left and right are exchanged.
+        vertical_prob: Probability that top and bottom are exchanged.
+    """
 
     horizontal_prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
     vertical_prob: float = attrs.field(default=0.0, validator=between(0.0, 1.0))
@@ -47,6 +61,14 @@ class ColorJitter:
 
     Each of `brightness`, `contrast` and `saturation`, times `strength`, is an s that draws a factor from
     [1 - s, 1 + s] (never below 0); `hue` times `strength` draws a rotation from [-hue, hue] turns.
+
+    Attributes:
+        prob: Probability that an image is changed.
+        strength: Factor of the next four.
+        brightness: How far the factor of all values may be from 1.
+        contrast: How far the factor of the distance from the mean grey may be from 1.
+        saturation: How far the factor of the distance from grey may be from 1.
+        hue: Largest rotation of the hue, in turns.
     """
 
     prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
@@ -59,7 +81,12 @@ class ColorJitter:
 
 @attrs.frozen(kw_only=True)
 class RandomRotate:
-    """With probability `prob`, a turn by an angle from [-degrees, degrees]; what it uncovers gets the mean colour."""
+    """With probability `prob`, a turn by an angle from [-degrees, degrees]; what it uncovers gets the mean colour.
+
+    Attributes:
+        prob: Probability that an image is turned.
+        degrees: Largest angle.
+    """
 
     prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
     degrees: float = attrs.field(default=15.0, validator=between(0.0, 180.0))
@@ -67,7 +94,11 @@ class RandomRotate:
 
 @attrs.frozen(kw_only=True)
 class RandomRotate90:
-    """With probability `prob`, a turn by 90, 180 or 270 degrees."""
+    """With probability `prob`, a turn by 90, 180 or 270 degrees.
+
+    Attributes:
+        prob: Probability that an image is turned.
+    """
 
     prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
 
@@ -90,6 +121,10 @@ class RandAugment:
     """`num_ops` operations, drawn with replacement from fourteen, of one `magnitude` on a scale from 0 to 30.
 
     Cubuk et al. 2019 (https://arxiv.org/abs/1909.13719), with that paper's operations and ranges.
+
+    Attributes:
+        num_ops: Operations one after another.
+        magnitude: Strength of each, from 0 to 30.
     """
 
     num_ops: int = attrs.field(default=2, validator=at_least(1))
@@ -101,6 +136,11 @@ class RandomErasing:
     """With probability `prob`, a rectangle of random area (a share of the image's) gets the mean colour.
 
     Zhong et al. 2017 (https://arxiv.org/abs/1708.04896), whose figures are the defaults.
+
+    Attributes:
+        prob: Probability that an image loses a rectangle.
+        min_area: Least area, as a share of the image's.
+        max_area: Greatest area.
     """
 
     prob: float = attrs.field(default=0.25, validator=between(0.0, 1.0))
@@ -114,7 +154,13 @@ class RandomErasing:
 
 @attrs.frozen(kw_only=True)
 class GaussianBlur:
-    """With probability `prob`, blur with a standard deviation from [min_sigma, max_sigma] pixels of the input."""
+    """With probability `prob`, blur with a standard deviation from [min_sigma, max_sigma] pixels of the input.
+
+    Attributes:
+        prob: Probability that an image is blurred.
+        min_sigma: Least standard deviation, in pixels of the input.
+        max_sigma: Greatest standard deviation.
+    """
 
     prob: float = attrs.field(default=0.5, validator=between(0.0, 1.0))
     min_sigma: float = attrs.field(default=0.1, validator=between(0.01, 32.0))
@@ -127,7 +173,11 @@ class GaussianBlur:
 
 @attrs.frozen(kw_only=True)
 class RandomGrayscale:
-    """With probability `prob`, the image's luma in all three channels."""
+    """With probability `prob`, the image's luma in all three channels.
+
+    Attributes:
+        prob: Probability that an image loses its colours.
+    """
 
     prob: float = attrs.field(default=0.2, validator=between(0.0, 1.0))
 

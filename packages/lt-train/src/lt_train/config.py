@@ -153,23 +153,24 @@ class TrainConfig:
     """Everything about training that is neither data nor model.
 
     Attributes:
-        steps: Optimiser steps; auto depends on the size of the data set.
-        epochs: Instead of `steps`.
+        steps: Optimiser steps; auto: 30 epochs, at least 500 and at most 100,000 steps.
+        epochs: Passes over the training data, instead of `steps`.
         batch_size: Samples of one forward pass over all devices and nodes; auto: 16, at most the data set; on GPUs the
             largest power of two that fits in memory, at most 256 on each and at least 20 batches an epoch.
         gradient_accumulation_steps: Forward passes of one optimiser step; auto: 1.
         num_workers: Loader processes of each device; auto: its share of the processors that this process may use, 16
             at most. Results do not depend on it.
-        devices: As Lightning Fabric takes it; auto: all GPUs, or what torchrun has started.
+        devices: Their number or their indices, as Lightning Fabric takes it; auto: all GPUs, or what torchrun has
+            started.
         num_nodes: Machines.
-        accelerator: As Lightning Fabric takes it.
+        accelerator: Kind of device, by Lightning Fabric's names: `"cpu"`, `"gpu"`, `"mps"`; auto: the best there is.
         strategy: How several processes work together, by Lightning Fabric's names: each with all weights (ddp), or with
-            a share of them (fsdp, PyTorch's `fully_shard`).
+            a share of them (fsdp, PyTorch's `fully_shard`); auto: ddp with several, none with one.
         precision: By Lightning Fabric's names; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
             gradients, on CPUs too. Weights are never in half precision, so that scores stay those of `predict`.
         float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
-        seed: Seed of everything random, at least 0.
-        model_args: Optimisation of the model.
+        seed: Seed of everything random, at least 0: same seed, same weights.
+        model_args: How the model is built, and how it is optimised.
         logger_args: What is logged where, and how often.
         metric_args: Which metrics are computed, and which decides.
         save_checkpoint_args: Which files a run leaves.
