@@ -203,6 +203,21 @@ def quickstart(session: nox.Session) -> None:
 
 
 @nox.session(tags=["test"])
+def examples(session: nox.Session) -> None:
+    """The other examples, each from an empty folder and offline; with names, such as `dicom`, these alone."""
+    install(session, *PACKAGE_FOLDERS, "packages/lightly-train[onnx,dicom]", *GROUPS["digits"], *GROUPS["real-weights"])
+    edge = bare_environment(session, "packages/lt-data", "packages/lt-export[onnxruntime]")
+    empty = Path(session.create_tmp()).absolute() / "empty"
+    shutil.rmtree(empty, ignore_errors=True)
+    empty.mkdir()
+    session.chdir(empty)
+    others = sorted({example.stem for example in (ROOT / "examples").glob("*.py")} - {"quickstart"})
+    for name in session.posargs or others:
+        options = ("--edge-python", str(edge)) if name == "edge" else ()
+        session.run("python", str(ROOT / f"examples/{name}.py"), *options, env={"LIGHTLY_TRAIN_OFFLINE": "1"})
+
+
+@nox.session(tags=["test"])
 def build(session: nox.Session) -> None:
     """Five wheels, installed outside the repository and used."""
     wheels = ROOT / "dist"

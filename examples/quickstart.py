@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -65,10 +66,10 @@ def train(out: Path, data: Path) -> tuple[lightly_train.TrainResult, float]:
     return result, time.monotonic() - began
 
 
-def edge_answers(python: str, onnx: Path, images: list[Path]) -> list[dict[str, object]]:
+def edge_answers(python: str, onnx: Path, images: list[Path]) -> list[dict[str, Any]]:
     """What the runtime without PyTorch says, run by the interpreter `python`."""
     command = [python, str(Path(__file__).with_name("edge.py")), str(onnx), *map(str, images)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [json.loads(line) for line in printed.splitlines()]
 
 
@@ -92,10 +93,8 @@ def main() -> int:
     onnx = run / "exported_models" / "model.onnx"
     model.export_onnx(onnx)
     edge = edge_answers(options.edge_python, onnx, images)
-    same = sum(int(p["labels"][0]) == e["label"] for p, e in zip(predictions, edge, strict=True))
-    difference = max(
-        abs(float(p["scores"][0]) - float(str(e["score"]))) for p, e in zip(predictions, edge, strict=True)
-    )
+    same = sum(int(p["labels"][0]) == e["labels"][0] for p, e in zip(predictions, edge, strict=True))
+    difference = max(abs(float(p["scores"][0]) - e["scores"][0]) for p, e in zip(predictions, edge, strict=True))
 
     accuracy = result.best_metrics["val_metric/top1_acc_micro"]
     table = Table(title="Handwritten digits, from folder to edge", show_header=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -15,6 +17,8 @@ PAGES = {
     "documentation": [
         "docs/quickstart.md",
         "docs/data.md",
+        "docs/dicom.md",
+        "docs/multilabel.md",
         "docs/training.md",
         "docs/transforms.md",
         "docs/imbalance.md",
@@ -46,6 +50,18 @@ def examples(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
+def save_scans(folder: Path) -> None:
+    """Files of pydicom: a slice each of four patients in CT and four in MR, and one of two frames."""
+    folder.mkdir()
+    rows = [f"{i:03}.dcm,{'CT' if i < 5 else 'MR'},p{i}" for i in range(1, 9)]
+    for i in range(1, 9):
+        shipped = get_testdata_file("CT_small.dcm" if i < 5 else "MR_small.dcm", download=False)
+        shutil.copy(shipped, folder / f"{i:03}.dcm")
+    shutil.copy(get_testdata_file("SC_rgb_rle_2frame.dcm", download=False), folder / "cine.dcm")
+    (folder / "scans.csv").write_text("\n".join(["image_path,label,patient", *rows]))
+    (folder / "frames.csv").write_text("image_path,label\ncine.dcm,US\n001.dcm,CT")
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
@@ -58,6 +74,9 @@ def folder(tmp_path, monkeypatch):
                 Image.fromarray(pixels).save(tmp_path / "my_data_dir" / split / name / f"img{i}.jpg")
         rows = [f'{split}/{name}/img{i}.jpg,"{name},dog"' for name in ("cat", "car") for i in range(1, 4)]
         (tmp_path / "my_data_dir" / f"{split}.csv").write_text("\n".join(["image_path,label", *rows]))
+    rows = ["train/cat/img1.jpg,1,0,1", "train/car/img1.jpg,0,1,0", "train/car/img2.jpg,,,"]
+    (tmp_path / "my_data_dir/one_hot.csv").write_text("\n".join(["image_path,cat,car,dog", *rows]))
+    save_scans(tmp_path / "scans")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,6 +1,7 @@
 """Run one of the project's sessions on a machine that has nothing but Python 3.10 or newer.
 
     python3 tools/dev.py quickstart    train, predict, export and run the main example
+    python3 tools/dev.py examples      the other examples; `examples dicom` runs one
     python3 tools/dev.py test          every check and test: each package's own, then the cross-package ones
     python3 tools/dev.py SESSION ...   any session of noxfile.py, such as lint; further arguments go to it
 
