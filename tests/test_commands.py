@@ -9,6 +9,7 @@ import inspect
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
@@ -69,7 +70,7 @@ def save_images(root: Path, names: Iterable[str]) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """What the documents speak of: images, files of arguments, a finished run, and its ONNX file."""
+    """What the documents speak of: images, files of arguments, finished runs, a calibrated model, an ONNX file."""
     root = tmp_path_factory.mktemp("finished")
     places = product(("train", "val", "test"), ("cat", "car", "dog"), (1, 2, 3))
     labelled = [f"images/{split}/{label}/img{i}.jpg" for split, label, i in places]
@@ -81,6 +82,20 @@ def finished(tmp_path_factory):
     lightly_train.train_image_classification(
         **run, out=root / "out/my_experiment", transform_args={"image_size": (32, 32)}
     )
+    shutil.copytree(root / "images", root / "my_data_dir")
+    for split in ("train", "val"):
+        rows = [f'{split}/{name}/img{i}.jpg,"{name},dog"' for name in ("cat", "car") for i in (1, 2, 3)]
+        (root / f"my_data_dir/{split}.csv").write_text("\n".join(["image_path,label", *rows]))
+    several = {f"{split}_csv": str(root / f"my_data_dir/{split}.csv") for split in ("train", "val")}
+    lightly_train.train_image_classification(
+        **{**run, "data": several},
+        out=root / "out/multilabel",
+        classification_task="multilabel",
+        transform_args={"image_size": (32, 32)},
+    )
+    calibrated = lightly_train.load_model(root / "out/multilabel/exported_models/exported_last.pt")
+    calibrated.calibrate(root / "my_data_dir/val.csv")
+    calibrated.save(root / "calibrated.pt")
     exported = root / "out/my_experiment/exported_models/exported_best.pt"
     lightly_train.load_model(exported).export_onnx(root / "model.onnx", verify=False)
     return root
@@ -117,7 +132,7 @@ def test_every_command_runs_as_written(document, command, folder):
         assert words[1] in sessions()
     else:
         if words[:1] == ["train"] and "--config" not in words:
-            shutil.rmtree("out")
+            shutil.rmtree("out/my_experiment")
         assert status_of(program, words) == 0
 
 
@@ -242,15 +257,24 @@ def test_examples_for_tensorrt_call_functions_with_arguments_that_they_have():
 LANGUAGES = {
     "python": "tests/test_documents.py runs them",
     "bash": "commands, above",
+    "sh": "job scripts, whose form is checked below",
     "console": "commands, above, and what they printed",
     "yaml": "read, above",
     "ini": "read, above",
     "text": "output, folders and tables; code for TensorRT, above",
     "{eval-rst}": "read by Sphinx, as all that follow",
     "{toctree}": "",
+    "{include} ../CONTRIBUTING.md": "",
     "{literalinclude} ../examples/efficientnet_lite0.py": "",
 }
 """Who looks after the blocks of each language."""
+
+
+def test_job_scripts_are_such_that_bash_reads_them():
+    scripts = [text for document in DOCUMENTS for language, text in blocks(document) if language == "sh"]
+    assert scripts
+    for script in scripts:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
 def test_every_kind_of_block_is_looked_after():
