@@ -18,11 +18,11 @@ from lt_export.commands import benchmark, build_engine, info, predict, selftest,
 COMMANDS = (predict, info, benchmark, selftest, build_engine, serve, web)
 
 EXIT_FAILED = 1
-"""The work failed, or an image could not be read."""
 EXIT_WRONG_ARGUMENTS = 2
+"""As of commands that could not read an image."""
 EXIT_CTRL_C = 130
 
-EPILOG = "Exit status: 0 fine, 1 the work failed or an image could not be read, 2 wrong arguments, 130 Ctrl-C."
+EPILOG = "Exit status: 0 fine, 1 the work failed, 2 wrong arguments or an image could not be read, 130 Ctrl-C."
 
 
 class Parser(argparse.ArgumentParser):

@@ -99,7 +99,7 @@ class EdgeClassifier:
         """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
         Args:
-            folder: Where the images are; hidden files are passed over.
+            folder: Where the images are; hidden files and folders are passed over, and noted.
             out: A `.csv` or `.jsonl` file for the predictions; None returns them.
             topk: As for `predict`.
             threshold: As for `predict`.
