@@ -289,7 +289,7 @@ class ImageClassification(nn.Module):
             out: The file to write, whole or not at all.
             precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32. int8 needs
                 `images`.
-            batch_size: N of a fixed batch.
+            batch_size: N of a fixed batch; another than 1 needs `dynamic_batch_size=False`.
             dynamic_batch_size: Whether any N ≥ 1 is accepted.
             height: Of the input in pixels; None takes the model's own. The file's preprocessing follows it.
             width: Likewise.
@@ -299,15 +299,15 @@ class ImageClassification(nn.Module):
             include_preprocessing: Whether the file takes decoded images of any size, uint8 (N, H, W, C), and resizes
                 and normalises them itself.
             images: Real images to verify and quantise with: a list of them, or a folder such as that of validation.
-            labels: Class IDs of `images`, for the accuracy of int8; a folder with class folders has its own.
-            max_accuracy_drop: Points of accuracy that int8 may lose on `images`.
+            labels: For int8 alone: class IDs of `images`; a folder with class folders has its own.
+            max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`.
             format_args: Further arguments of `torch.onnx.export`.
 
         Returns:
             Path, size, and how the file compares with this model.
 
         Raises:
-            ExportError: An argument is wrong, or the model cannot be exported.
+            ExportError: An argument is wrong or would do nothing beside the others, or the model cannot be exported.
             VerificationError: The exported model answers differently, or int8 costs too much; no file is written.
             DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
             MissingPackageError: A package is not installed; says which extra brings it.
@@ -317,7 +317,7 @@ class ImageClassification(nn.Module):
         return export_onnx(
             self.classifier,
             self._task_at(height, width),
-            Path(out),
+            out,
             precision=precision,
             batch_size=batch_size,
             dynamic_batch_size=dynamic_batch_size,
@@ -374,8 +374,10 @@ class ImageClassification(nn.Module):
             VerificationError: The ONNX file or the engine answers differently.
             MissingPackageError: A package is not installed; says which extra brings it.
         """
-        from lt_export import export_tensorrt
+        from lt_export import EngineError, export_tensorrt
 
+        if onnx_args is not None and not isinstance(onnx_args, Mapping):
+            raise EngineError(f"onnx_args must map arguments of export_onnx to values, got {onnx_args!r}")
         further = dict(onnx_args or {})
         return export_tensorrt(
             self.classifier,
@@ -402,8 +404,9 @@ class ImageClassification(nn.Module):
 
         own = self.task.preprocessing
         size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
-        if min(size) < 1:
-            raise ExportError(f"height and width must be at least 1, got {size}")
+        for name, given in zip(("height", "width"), size, strict=True):
+            if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+                raise ExportError(f"{name} must be an integer of at least 1, in pixels, got {given!r}")
         return attrs.evolve(self.task, preprocessing=attrs.evolve(own, image_size=size))
 
 

@@ -24,7 +24,7 @@ from lt_export.metadata import to_metadata
 from lt_export.runtime import onnx_runner
 
 HEAVY = ["numpy", "PIL", "onnxruntime", "onnx", "torch", "starlette", "uvicorn", "lt_data.preprocessing"]
-NAMES = ["predict", "info", "benchmark", "selftest", "build-engine", "serve", "web"]
+NAMES = ["predict", "info", "benchmark", "selftest", "build-engine", "describe-engine", "serve", "web"]
 
 
 @pytest.fixture
@@ -178,9 +178,17 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
     assert main(["build-engine", str(model), "--out", str(tmp_path / "m.trt"), "--max-batchsize", "4"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("\n") == 1
-    assert f"trtexec --onnx={model}" in err
-    assert "--maxShapes=images:4x3x16x24" in err
+    said, _, trtexec, _, describe, python = err.splitlines()
+    assert said.startswith("error: no engine was built: ")
+    assert trtexec.startswith(f"  trtexec --onnx={model} ")
+    assert "--maxShapes=images:4x3x16x24" in trtexec
+    assert describe == f"  lt-export describe-engine {model} {tmp_path / 'm.trt'}"
+    assert python.startswith("  lt_export.describe_engine(")
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert "m.trt: No such file" in capsys.readouterr().err
+    (tmp_path / "m.trt").write_bytes(b"an engine")
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert "m.trt: an engine is described where it runs. " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -202,6 +210,7 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
         (["predict", "MODEL", "FOLDER", "--out", "x.txt"], r".csv or .jsonl"),
         (["benchmark", "MODEL", "--runs", "0"], "--runs"),
         (["build-engine", "MODEL"], "--out"),
+        (["describe-engine", "MODEL"], "ENGINE"),
         (["build-engine", "MODEL", "--out", "x.trt", "--max-batchsize", "0"], "--max-batchsize"),
         (["build-engine", "MODEL", "--out", "x.trt", "--workspace-gb", "-1"], "--workspace-gb"),
         (["web", "MODEL"], "--out"),

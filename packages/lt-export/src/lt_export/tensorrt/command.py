@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from lt_export.metadata import INPUT_NAME
@@ -32,4 +33,9 @@ def trtexec_command(source: EngineSource, out: Path, options: BuildOptions) -> s
     arguments.append("--skipInference")
     if options.verbose:
         arguments.append("--verbose")
-    return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
+    return shell_line(arguments)
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Words as one line for the shell of this system."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
