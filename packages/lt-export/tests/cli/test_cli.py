@@ -141,6 +141,25 @@ def test_info_says_what_the_file_says(model, capsys):
     shown = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert shown["classes"] == "3: 10 red, 20 green, 30 blue"
     assert shown["input"].startswith("16 x 24 pixels")
+    assert shown["batch"] == "any number of images"
+    assert (found["min_batch_size"], found["max_batch_size"]) == (1, None)
+
+
+def test_info_says_that_a_batch_is_fixed(make_onnx, capsys):
+    model = str(make_onnx(batch=4))
+    assert main(["info", model, "--json"]) == 0
+    (found,) = lines(capsys.readouterr().out)
+    assert (found["min_batch_size"], found["max_batch_size"]) == (4, 4)
+    assert main(["info", model]) == 0
+    assert "batch             exactly 4 at once\n" in capsys.readouterr().out
+
+
+def test_a_model_of_a_fixed_batch_is_timed_at_that(make_onnx, capsys):
+    model = str(make_onnx(batch=4))
+    assert main(["benchmark", model, "--runs", "2", "--json"]) == 0
+    assert lines(capsys.readouterr().out)[0]["batch_size"] == 4
+    assert main(["benchmark", model, "--batch-size", "2"]) == 2
+    assert "the model takes exactly 4 at once: a batch of 2 would be filled up" in capsys.readouterr().err
 
 
 def test_info_needs_no_onnx_runtime(model):
@@ -216,6 +235,10 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
         (["web", "MODEL"], "--out"),
         (["serve", "MODEL", "--port", "65536"], "--port"),
         (["serve", "MODEL", "--stop-seconds", "0"], "--stop-seconds"),
+        (
+            ["serve", "MODEL", "--cors-origin", "https://shop.example/page"],
+            "cors_origins must be origins without a path",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_status_2(model, folder, arguments, message, capsys):

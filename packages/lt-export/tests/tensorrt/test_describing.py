@@ -27,10 +27,12 @@ def test_an_engine_of_ones_own_is_described_as_if_we_had_built_it(own, tmp_path)
 
 def test_the_commands_build_and_describe_and_tell_their_steps(gpu, make_onnx, tmp_path, capsys):
     onnx, engine = str(make_onnx()), str(tmp_path / "m.trt")
-    assert main(["build-engine", onnx, "--out", engine]) == 0
+    assert main(["build-engine", onnx, "--out", engine, "--opt-batchsize", "2", "--max-batchsize", "4"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"wrote {engine} (")
     assert [line.split()[0] for line in err.splitlines()] == ["building", "comparing", "writing", "built"]
+    assert main(["info", engine]) == 0
+    assert "\nbatch             1 to 4 at once\n" in capsys.readouterr().out
     described = (tmp_path / "m.trt.json").read_bytes()
     (tmp_path / "m.trt.json").unlink()
     assert main(["describe-engine", onnx, engine]) == 0
