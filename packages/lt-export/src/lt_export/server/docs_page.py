@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -26,7 +26,10 @@ def docs_page(document: Json) -> str:
     parts.append("<h2>What answers hold</h2>")
     for name, schema in document["components"]["schemas"].items():
         if schema.get("properties"):
-            parts += [f'<h3 id="{escape(name)}">{escape(name)}</h3>', table(_fields(schema), ("Field", "Is", ""))]
+            rows = list(_fields(schema))
+            if not any(meaning for _, _, meaning in rows):
+                rows = [row[:2] for row in rows]
+            parts += [f"<h3>{escape(name)}</h3>", table(rows, ("Field", "Is", "")[: len(rows[0])])]
     return page(f"{document['info']['title']}, version {document['info']['version']}", *parts)
 
 
@@ -53,7 +56,7 @@ def _content(answer: Json) -> str:
     return kind_of(content["schema"]) if kind == "application/json" else str(kind)
 
 
-def _fields(schema: Json, before: str = "") -> Iterator[tuple[str, str, str]]:
+def _fields(schema: Json, before: str = "") -> Iterator[Sequence[str]]:
     """Rows for each field of an object, and for those of objects in it."""
     for name, inner in schema["properties"].items():
         yield before + name, kind_of(inner), inner.get("description", "")

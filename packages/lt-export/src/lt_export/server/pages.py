@@ -21,7 +21,7 @@ STYLE = (
     "h1{line-height:1.2}h2{margin-top:2.5rem;border-top:1px solid;padding-top:1rem}h3{margin-bottom:.3rem}"
     "table{border-collapse:collapse;width:100%}"
     "td,th{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;border-bottom:1px solid #8886}"
-    "th{white-space:nowrap}td{min-width:5.5rem}tbody th{font-weight:600}thead th{font-weight:400;opacity:.7}"
+    "th{white-space:nowrap}td{min-width:4rem}tbody th{font-weight:600}thead th{font-weight:400;opacity:.7}"
     "pre{overflow-x:auto;padding:.7rem;background:#8882}"
 )
 

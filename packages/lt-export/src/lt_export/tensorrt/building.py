@@ -13,7 +13,8 @@ from lt_export.runtime import cuda
 from lt_export.runtime.engine_file import AMPERE, ENDINGS, write_engine
 from lt_export.runtime.files import read_bounded
 from lt_export.runtime.tensorrt_library import what_is_missing
-from lt_export.tensorrt.command import shell_line, trtexec_command
+from lt_export.shell import shell_line
+from lt_export.tensorrt.command import trtexec_command
 from lt_export.tensorrt.network import build_serialized
 from lt_export.tensorrt.options import BuildOptions
 from lt_export.tensorrt.record import EngineBuild, examined, manifest_of

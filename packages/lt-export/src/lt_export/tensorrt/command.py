@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from lt_export.metadata import INPUT_NAME
+from lt_export.shell import shell_line
 from lt_export.tensorrt.options import BuildOptions
 from lt_export.tensorrt.source import EngineSource
 
@@ -34,8 +31,3 @@ def trtexec_command(source: EngineSource, out: Path, options: BuildOptions) -> s
     if options.verbose:
         arguments.append("--verbose")
     return shell_line(arguments)
-
-
-def shell_line(words: Sequence[str]) -> str:
-    """Words as one line for the shell of this system."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
