@@ -104,9 +104,20 @@ def test_a_model_says_what_it_is_in_one_line(model):
     assert repr(model) == "ImageClassification(timm/test_resnet-notpretrained, 32 x 32, multiclass: red, green, blue)"
 
 
-def test_impossible_export_sizes_are_refused(model, tmp_path):
-    with pytest.raises(ExportError, match="at least 1"):
-        model.export_onnx(tmp_path / "m.onnx", height=0)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"height": 0}, "height must be an integer of at least 1, in pixels, got 0"),
+        ({"width": 96.5}, "width must be an integer of at least 1, in pixels, got 96.5"),
+        ({"height": "96"}, "height must be an integer of at least 1, in pixels, got '96'"),
+        ({"height": 10**7}, "at most 268435456 at once; take a smaller height"),
+        ({"out": None}, "out must be a path, got None"),
+    ],
+)
+def test_impossible_export_arguments_are_refused(model, tmp_path, arguments, message):
+    with pytest.raises(ExportError, match=message):
+        model.export_onnx(**{"out": tmp_path / "m.onnx", **arguments})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -162,6 +173,8 @@ def test_without_tensorrt_the_onnx_file_is_there_and_the_error_says_what_builds_
     assert "--maxShapes=images:8x3x48x64" in command
     with pytest.raises(ExportError, match="at least 1"):
         model.export_tensorrt(out, onnx_args={"height": 0})
+    with pytest.raises(EngineError, match="onnx_args must map"):
+        model.export_tensorrt(out, onnx_args="fp16")
 
 
 def test_nothing_connects_to_a_network(run, tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def test_files_of_other_kinds_are_counted_in_the_log_not_dropped_in_silence(make
     with caplog.at_level(logging.INFO):
         assert len(index_of(train, val).train) == 2
     assert "1 x .db" in caplog.text
-    assert "1 x hidden" in caplog.text
+    assert "whose names begin with a dot: 1 (cat/.DS_Store)" in caplog.text
 
 
 def test_images_outside_the_class_folders_are_an_error(make_folder):

@@ -78,9 +78,12 @@ def test_every_image_below_a_folder_has_one_line_and_those_that_cannot_be_read_t
     assert result.predictions[1].scores == (1.0,)
     (unreadable,) = result.unreadable
     assert unreadable.path == "broken.jpg"
-    assert "broken.jpg" in unreadable.error
+    assert unreadable.error.startswith("is none of the image formats JPEG")
     assert (result.count, result.skipped) == (4, 0)
-    assert any(".txt" in note for note in result.notes)
+    assert result.notes == (
+        "passed over files that have no ending of an image, by ending: 1 x .txt",
+        "passed over hidden files or folders, whose names begin with a dot: 1 (.hidden.png)",
+    )
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
@@ -105,7 +108,7 @@ def test_files_hold_what_is_returned_otherwise(folder, tmp_path, suffix):
             )
             for row in rows
         ]
-        assert "broken.jpg" in rows[3]["error"]
+        assert rows[3]["error"].startswith("is none of the image formats JPEG")
     assert found == [(one.path, one.labels, one.names, one.scores) for one in expected]
 
 
@@ -153,6 +156,7 @@ def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
         ({"num_workers": 0}, "num_workers"),
         ({"out": "x.xlsx"}, r"\.csv or \.jsonl"),
         ({"out": "no/such/x.csv"}, "no such folder"),
+        ({"resume": True}, "name it as `out`"),
     ],
 )
 def test_wrong_arguments_are_refused_before_an_image_is_read(folder, arguments, message):

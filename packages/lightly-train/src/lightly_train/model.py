@@ -157,7 +157,7 @@ class ImageClassification(nn.Module):
         """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
         Args:
-            folder: Where the images are; hidden files are passed over.
+            folder: Where the images are; hidden files and folders are passed over, and noted.
             out: A `.csv` or `.jsonl` file for the predictions; None returns them.
             topk: As for `predict`.
             threshold: As for `predict`.
@@ -359,7 +359,7 @@ class ImageClassification(nn.Module):
             out: The file to write, whole or not at all.
             precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32. int8 needs
                 `images`.
-            batch_size: N of a fixed batch.
+            batch_size: N of a fixed batch; another than 1 needs `dynamic_batch_size=False`.
             dynamic_batch_size: Whether any N ≥ 1 is accepted.
             height: Of the input in pixels; None takes the model's own. The file's preprocessing follows it.
             width: Likewise.
@@ -369,15 +369,15 @@ class ImageClassification(nn.Module):
             include_preprocessing: Whether the file takes decoded images of any size, uint8 (N, H, W, C), and resizes
                 and normalises them itself.
             images: Real images to verify and quantise with: a list of them, or a folder such as that of validation.
-            labels: Class IDs of `images`, for the accuracy of int8; a folder with class folders has its own.
-            max_accuracy_drop: Points of accuracy that int8 may lose on `images`.
+            labels: For int8 alone: class IDs of `images`; a folder with class folders has its own.
+            max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`.
             format_args: Further arguments of `torch.onnx.export`.
 
         Returns:
             Path, size, and how the file compares with this model.
 
         Raises:
-            ExportError: An argument is wrong, or the model cannot be exported.
+            ExportError: An argument is wrong or would do nothing beside the others, or the model cannot be exported.
             VerificationError: The exported model answers differently, or int8 costs too much; no file is written.
             DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
             MissingPackageError: A package is not installed; says which extra brings it.
@@ -388,7 +388,7 @@ class ImageClassification(nn.Module):
         return export_onnx(
             self.classifier,
             task_of_size(self.task, height, width),
-            Path(out),
+            out,
             precision=precision,
             batch_size=batch_size,
             dynamic_batch_size=dynamic_batch_size,
@@ -446,8 +446,10 @@ class ImageClassification(nn.Module):
             MissingPackageError: A package is not installed; says which extra brings it.
         """
         from lightly_train.model_export import task_of_size
-        from lt_export import export_tensorrt
+        from lt_export import EngineError, export_tensorrt
 
+        if onnx_args is not None and not isinstance(onnx_args, Mapping):
+            raise EngineError(f"onnx_args must map arguments of export_onnx to values, got {onnx_args!r}")
         further = dict(onnx_args or {})
         return export_tensorrt(
             self.classifier,

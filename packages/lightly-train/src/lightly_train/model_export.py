@@ -12,10 +12,11 @@ def task_of_size(task: TaskSpec, height: int | None, width: int | None) -> TaskS
     """The task with inputs of another height and width in pixels; None keeps the model's own.
 
     Raises:
-        ExportError: One of them is not positive.
+        ExportError: One of them is no integer of at least 1.
     """
     own = task.preprocessing
     size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
-    if min(size) < 1:
-        raise ExportError(f"height and width must be at least 1, got {size}")
+    for name, given in zip(("height", "width"), size, strict=True):
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            raise ExportError(f"{name} must be an integer of at least 1, in pixels, got {given!r}")
     return attrs.evolve(task, preprocessing=attrs.evolve(own, image_size=size))

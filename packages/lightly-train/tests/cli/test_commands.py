@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -42,11 +44,11 @@ def test_images_are_classified_and_unreadable_ones_are_named(call, trained, onnx
     for model in (trained.exported_best, onnx_model):
         answer = call("predict", model, *images, "--device", "cpu", "--topk", 2)
         rows = [json.loads(line) for line in answer.out.splitlines()]
-        assert [row["image"] for row in rows] == [str(images[0]), str(images[2])]
-        assert [row["names"][0] for row in rows] == ["blue", "red"]
+        assert [row["path"] for row in rows] == list(map(str, images))
+        assert [row["names"][0] if "names" in row else None for row in rows] == ["blue", None, "red"]
+        assert rows[1]["error"].startswith("is none of the image formats")
         assert answer.status == 2
-        assert answer.err.startswith("error: ")
-        assert "broken.png" in answer.err
+        assert answer.err.startswith(f"error: {images[1]}: is none of")
 
 
 def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_on, multilabel_data, tmp_path):
@@ -79,12 +81,22 @@ def test_a_calibrated_model_is_refused_a_wrong_place_before_the_work(call, train
 
 def test_a_folder_is_classified_line_by_line(call, onnx_model, folder):
     answer = call("predict", onnx_model, folder, "--batch-size", 3, "--num-workers", 1)
-    rows = {row["image"]: row["names"] for row in map(json.loads, answer.out.splitlines())}
+    rows = {row["path"]: row.get("names") for row in map(json.loads, answer.out.splitlines())}
     assert rows[str(folder / "blaue Bänder" / "2.png")] == ["blue"]
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert answer.status == 2
-    assert "broken.png" in answer.err
-    assert "8 images classified, 1 unreadable" in answer.err
+    assert f"error: {folder / 'red' / 'broken.png'}: is none of" in answer.err
+    assert "images classified: 8, unreadable: 1" in answer.err
+
+
+@pytest.mark.parametrize("what", ["images", "folder"])
+def test_both_commands_print_the_same(call, onnx_model, folder, what):
+    images = [folder] if what == "folder" else [folder / "red" / "broken.png", folder / "red" / "1.png"]
+    program = [sys.executable, "-m", "lt_export.cli", "predict", str(onnx_model), *map(str, images), "--json"]
+    theirs = subprocess.run(program, capture_output=True, text=True, check=False)
+    ours = call("predict", onnx_model, *images)
+    assert (ours.status, ours.out, ours.err) == (theirs.returncode, theirs.stdout, theirs.stderr)
+    assert ours.status == 2
 
 
 @pytest.mark.parametrize("name", ["preds.csv", "die Ergebnisse ü.jsonl"])
@@ -106,7 +118,7 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
     out.write_bytes(b"".join(lines[:-3]) + lines[-3][:5])
     again = call("predict", onnx_model, folder, "--out", out, "--resume")
     assert out.read_bytes() == whole
-    assert "were there already" in again.err
+    assert "there already: " in again.err
 
 
 @pytest.mark.parametrize(
@@ -278,6 +290,7 @@ def test_help_of_a_command_has_types_and_defaults(call, name):
     shown = call(name, "--help")
     assert shown.status == 0
     assert "lightly-train" in shown.out
+    assert "--empty" not in shown.out
     if name == "predict":
         text = " ".join(shown.out.split())
         assert "--topk integer Number of classes of a multiclass model to give. [default: 1]" in text

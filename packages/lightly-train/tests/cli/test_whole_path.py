@@ -32,6 +32,8 @@ def test_the_whole_path_works_from_a_shell_with_spawned_workers(call, data, tmp_
     best = json.loads(trained.stdout)["exported_best"]
     exported = call("export-onnx", best, root / "m.onnx")
     assert exported.status == 0, exported.err
+    steps = [line.split()[0] for line in exported.err.splitlines()]
+    assert steps == ["tracing", "simplifying", "verifying", "writing", "exported"]
     small = call("export-onnx", best, root / "8.onnx", "--precision", "int8", "--images", data["val"])
     assert small.status == 0, small.err
     assert "accuracy 100.00 % before" in json.loads(small.out)["accuracy"]

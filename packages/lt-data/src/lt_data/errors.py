@@ -75,6 +75,11 @@ class ImageDecodeError(LtDataError, ValueError):
         self.path = path
         super().__init__(message)
 
+    @property
+    def reason(self) -> str:
+        """The message without the file, for those who name it themselves."""
+        return str(self) if self.path is None else str(self).removeprefix(f"{self.path}: ")
+
 
 class TaskSpecError(LtDataError, ValueError):
     """A stored task description is damaged, foreign, or newer than this version."""

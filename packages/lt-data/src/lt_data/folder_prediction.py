@@ -50,7 +50,7 @@ class ImagePrediction:
         labels: Class IDs, by falling score.
         names: Their names.
         scores: Their probabilities, in [0, 1].
-        error: Why the file could not be read, None if it could; then there are no labels.
+        error: Why the file could not be read, without its path; None if it could. Then there are no labels.
     """
 
     path: str
@@ -100,7 +100,8 @@ def predict_folder(
     """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
     Args:
-        folder: Where the images are; hidden files are passed over.
+        folder: Where the images are. Files and folders whose names begin with a dot are passed over, and counted in
+            `notes`.
         out: A `.csv` or `.jsonl` file, written batch by batch; None keeps the predictions in memory. In CSV, several
             labels of an image are separated by `;`.
         task: Classes, and how labels are picked.
@@ -124,6 +125,8 @@ def predict_folder(
     """
     check_selection(task, topk=topk, threshold=threshold)
     _check_counts(batch_size, num_workers)
+    if resume and out is None:
+        raise PredictionArgumentError("resume is for a file that an interrupted call left; name it as `out`")
     target = None if out is None else _checked_target(Path(out), resume=resume)
     scan = scan_images(Path(folder), dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):
@@ -225,7 +228,7 @@ def _rows(
     rows = []
     for index, image in batch:
         if isinstance(image, ImageDecodeError):
-            rows.append(ImagePrediction(*keys[index], error=" ".join(str(image).split())))
+            rows.append(ImagePrediction(*keys[index], error=" ".join(image.reason.split())))
             continue
         chosen = select_labels(next(scores), task, topk=topk, threshold=threshold)
         labels = tuple(chosen["labels"].tolist())

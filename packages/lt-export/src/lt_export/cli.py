@@ -13,16 +13,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lt_export.commands import benchmark, build_engine, info, predict, selftest, serve, web
+from lt_export.commands import benchmark, build_engine, describe_engine, info, predict, selftest, serve, web
 
-COMMANDS = (predict, info, benchmark, selftest, build_engine, serve, web)
+COMMANDS = (predict, info, benchmark, selftest, build_engine, describe_engine, serve, web)
 
 EXIT_FAILED = 1
-"""The work failed, or an image could not be read."""
 EXIT_WRONG_ARGUMENTS = 2
+"""As of commands that could not read an image."""
 EXIT_CTRL_C = 130
 
-EPILOG = "Exit status: 0 fine, 1 the work failed or an image could not be read, 2 wrong arguments, 130 Ctrl-C."
+EPILOG = "Exit status: 0 fine, 1 the work failed, 2 wrong arguments or an image could not be read, 130 Ctrl-C."
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,14 +77,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: Exception) -> int:
     from lt_data.errors import LtDataError, PredictionArgumentError
-    from lt_export.commands.printing import one_line
     from lt_export.errors import LtExportError
 
-    message = " ".join(str(error).split())
+    message = _message(error)
     if not isinstance(error, (LtDataError, LtExportError, OSError)):
         message = f"unexpected {type(error).__name__}: {message}; --debug shows where"
-    print(f"error: {one_line(message)}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     return EXIT_WRONG_ARGUMENTS if isinstance(error, PredictionArgumentError) else EXIT_FAILED
+
+
+def _message(error: Exception) -> str:
+    """One line; more where one of them is a command to copy."""
+    from lt_export.commands.printing import one_line
+    from lt_export.errors import EngineError
+
+    if isinstance(error, EngineError) and error.command:
+        return "\n".join(map(one_line, str(error).splitlines()))
+    return one_line(" ".join(str(error).split()))
 
 
 def _print_anything() -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import attrs
 import numpy as np
 
-from lt_data import TaskSpec, atomic_write, check_writable
+from lt_data import TaskSpec, atomic_write
 from lt_export.errors import ExportError, MissingPackageError, VerificationError
+from lt_export.onnx_arguments import (
+    DEFAULT_DROP,
+    Precision,
+    check_numbers,
+    check_packages,
+    check_place,
+    check_size,
+    check_together,
+)
+from lt_export.paths import as_path
 
 try:
     import onnx
@@ -41,15 +51,8 @@ MAX_BYTES = 2 * 2**30 - 1
 RANGE_IMAGES = 16
 """Images, of those given, on which activations must fit fp16; each run shows all of them and takes memory."""
 
-ENDING = ".onnx"
-
 FEW_IMAGES = 100
 """Below, a warning that one image is more than a point."""
-
-LEAST_OPSET = 18
-"""From 18 on PyTorch's exporter writes operators as they are, and ONNX resizes with antialiasing."""
-
-Precision = Literal["auto", "fp32", "fp16", "int8"]
 
 
 @attrs.frozen
@@ -76,7 +79,7 @@ class OnnxExport:
 def export_onnx(
     classifier: nn.Module,
     task: TaskSpec,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     precision: Precision = "auto",
     batch_size: int = 1,
@@ -87,7 +90,7 @@ def export_onnx(
     include_preprocessing: bool = False,
     images: Images | None = None,
     labels: Labels | None = None,
-    max_accuracy_drop: float = 1.0,
+    max_accuracy_drop: float = DEFAULT_DROP,
     checkpoint_sha256: str = "",
     format_args: Mapping[str, Any] | None = None,
 ) -> OnnxExport:
@@ -99,19 +102,20 @@ def export_onnx(
         out: The file to write, whole or not at all.
         precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32, and what is too
             large for fp16 on `images`. int8 quantises products, with the ranges that activations have on `images`.
-        batch_size: N of a fixed batch.
+        batch_size: N of a fixed batch; another than 1 needs `dynamic_batch_size=False`.
         dynamic_batch_size: Whether any N ≥ 1 is accepted.
         opset_version: ONNX operator set, at least 18; None leaves the choice to PyTorch's exporter.
         simplify: Whether onnxslim shortens the graph.
         verify: Whether ONNX Runtime must give the same scores, for several N when the batch is dynamic: all within 1e-4
-            and the same labels in fp32, within 5e-3 and 99.9 % of the labels in fp16.
+            and the same labels in fp32, within 5e-3 and 99.9 % of the labels in fp16. int8 is always measured, by
+            `max_accuracy_drop`.
         include_preprocessing: Whether the file takes decoded images of any size, uint8 (N, H, W, C), and does in the
             graph what lt-data does with them, to the bit.
         images: Real images to verify and quantise with: a list of them, or a folder. None takes generated ones, which
             int8 cannot do with.
-        labels: Class IDs of `images`, for the accuracy of int8; a folder with class folders has its own. Without, what
-            the model says in fp32 is taken for the truth.
-        max_accuracy_drop: Points of accuracy that int8 may lose on `images`.
+        labels: For int8 alone: class IDs of `images`; a folder with class folders has its own. Without, what the model
+            says in fp32 is taken for the truth.
+        max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`.
         checkpoint_sha256: Of the file that the classifier comes from; goes into the file.
         format_args: Further arguments of `torch.onnx.export`.
 
@@ -119,29 +123,41 @@ def export_onnx(
         Path, size, and how the file compares with the classifier.
 
     Raises:
-        ExportError: An argument is wrong, the model cannot be exported, or is above protobuf's 2 GiB.
+        ExportError: An argument is wrong or would do nothing beside the others, the model cannot be exported, or is
+            above protobuf's 2 GiB.
         VerificationError: The exported model answers differently, or int8 costs too much.
         DatasetError: `images` is a folder that cannot be read, or with folders that are not classes.
         MissingPackageError: onnxslim or onnxruntime is asked for and not installed.
     """
     exact: Literal["fp32", "fp16", "int8"] = "fp32" if precision == "auto" else precision
-    _check_arguments(precision, batch_size, opset_version, max_accuracy_drop)
-    _check_place(out)
-    _check_packages(exact, verify=verify, simplify=simplify)
-    samples = None if images is None else find_samples(images, labels, task)
-    if samples is None and exact == "int8":
-        raise ExportError(
-            'precision="int8" needs `images`, some hundreds of real ones, to find the ranges of activations'
-        )
-    batch = None if dynamic_batch_size else batch_size
+    given = {} if format_args is None else format_args
+    check_numbers(precision, batch_size, opset_version, max_accuracy_drop, given)
+    check_together(
+        exact,
+        batch_size=batch_size,
+        dynamic_batch_size=dynamic_batch_size,
+        verify=verify,
+        images=images,
+        labels=labels,
+        max_accuracy_drop=max_accuracy_drop,
+    )
+    file = as_path(out, "out", ExportError)
+    check_place(file)
+    check_packages(exact, verify=verify, simplify=simplify)
     sizes = DYNAMIC_SIZES if dynamic_batch_size else (batch_size,)
+    check_size(task.preprocessing, max(sizes))
+    samples = None if images is None else find_samples(images, labels, task)
+    batch = None if dynamic_batch_size else batch_size
     shown = samples or Samples(probe_images(task.preprocessing, sum(sizes)), None)
     model = frozen_copy(classifier, task)
-    proto = trace(model, task, batch_size=batch, opset_version=opset_version, format_args=format_args or {})
+    logger.info("tracing the model with PyTorch at %d x %d pixels", *task.preprocessing.image_size)
+    proto = trace(model, task, batch_size=batch, opset_version=opset_version, format_args=given)
     if simplify:
+        logger.info("simplifying the graph with onnxslim")
         proto = simplified(proto)
     proto = _converted(proto, exact, shown, task, sizes)
     if include_preprocessing:
+        logger.info("adding preprocessing to the graph")
         proto = with_preprocessing(proto, task, batch_size=batch)
     description = Description(
         task=task,
@@ -155,13 +171,14 @@ def export_onnx(
     agreement, cost = _judged(
         content, model, shown, description, sizes, verify=verify, max_accuracy_drop=max_accuracy_drop
     )
+    logger.info("writing %s", file)
     try:
-        with atomic_write(out) as stream:
+        with atomic_write(file) as stream:
             stream.write(content)
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written: {error.strerror}") from error
-    logger.info("exported %s (%.1f MB)%s", out, len(content) / 1e6, f", verified: {agreement}" if agreement else "")
-    return OnnxExport(out, len(content), agreement, cost)
+        raise ExportError(f"{file}: cannot be written: {error.strerror}") from error
+    logger.info("exported %s (%.1f MB)%s", file, len(content) / 1e6, f", verified: {agreement}" if agreement else "")
+    return OnnxExport(file, len(content), agreement, cost)
 
 
 def _converted(
@@ -170,9 +187,11 @@ def _converted(
     spec = task.preprocessing
     if precision == "fp16":
         some = [shown.images[i] for i in evenly(len(shown.images), RANGE_IMAGES)]
+        logger.info("converting to fp16, with the ranges of activations on %d images", len(some))
         return to_half(proto, activation_ranges(proto, prepared_batches(some, spec, sizes)))
     if precision == "int8":
         some = [shown.images[i] for i in evenly(len(shown.images), CALIBRATION_IMAGES)]
+        logger.info("quantising to int8, with the ranges of activations on %d images", len(some))
         return to_int8(proto, lambda: prepared_batches(some, spec, sizes))
     return proto
 
@@ -209,7 +228,9 @@ def _judged(
     if description.precision != "int8":
         if not verify:
             return None, None
+        logger.info("verifying on %d images with ONNX Runtime", len(shown.images))
         return verified(both_scores(content, model.scores, shown.images, description, sizes), description), None
+    logger.info("measuring what int8 costs on %d images", len(shown.images))
     scores = both_scores(content, model.scores, shown.images, description, sizes)
     count = len(shown.images)
     cost = accuracy(scores.original[:count], scores.exported[:count], shown.truth, description.task)
@@ -225,40 +246,3 @@ def _judged(
             'max_accuracy_drop, or take precision="fp16"'
         )
     return compare(scores.exported, scores.original, description.task.task, LIMITS["int8"].difference), cost
-
-
-def _check_arguments(precision: str, batch_size: int, opset_version: int | None, max_accuracy_drop: float) -> None:
-    if precision not in get_args(Precision):
-        raise ExportError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ExportError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
-    if opset_version is not None and opset_version < LEAST_OPSET:
-        raise ExportError(f"opset_version must be at least {LEAST_OPSET}, got {opset_version}")
-    if not 0.0 <= max_accuracy_drop <= 100.0:
-        raise ExportError(f"max_accuracy_drop must be from 0 to 100 points, got {max_accuracy_drop}")
-
-
-def _check_place(out: Path) -> None:
-    """Refuse what cannot be written, or should not be, before the work of minutes."""
-    if out.is_dir():
-        raise ExportError(f"{out}: is a folder; name a file in it, such as {out / 'model.onnx'}")
-    if not out.parent.is_dir():
-        raise ExportError(f"{out.parent}: there is no such folder")
-    if out.suffix.lower() != ENDING:
-        raise ExportError(f"{out}: the name must end in {ENDING}; nothing else is overwritten")
-    try:
-        check_writable(out.parent)
-    except OSError as error:
-        raise ExportError(f"{out.parent}: cannot be written to: {error.strerror}") from error
-
-
-def _check_packages(precision: str, *, verify: bool, simplify: bool) -> None:
-    if verify or precision != "fp32":
-        _require("onnxruntime", "onnxruntime", "verify=True" if precision == "fp32" else f'precision="{precision}"')
-    if simplify:
-        _require("onnxslim", "onnxslim", "simplify=True")
-
-
-def _require(package: str, extra: str, purpose: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise MissingPackageError(package, extra, purpose)

@@ -47,11 +47,15 @@ def find_samples(images: Images, labels: Labels | None, task: TaskSpec) -> Sampl
         ExportError: There is no image, or labels do not fit the images or classes.
         DatasetError: The folder cannot be read, or not all of its folders are classes.
     """
+    if not isinstance(images, (str, os.PathLike, Sequence, np.ndarray)) or isinstance(images, bytes):
+        raise ExportError(f"`images` must be a list of images or a folder, got {type(images).__name__}")
     found = _in_folder(Path(images), task) if isinstance(images, (str, os.PathLike)) else Samples(list(images), None)
     if not len(found.images):
         raise ExportError("`images` has no image")
     if labels is None:
         return found
+    if not isinstance(labels, (Sequence, np.ndarray)):
+        raise ExportError(f"`labels` must be a list with an entry for each image, got {type(labels).__name__}")
     if len(labels) != len(found.images):
         raise ExportError(f"`labels` has {len(labels)} entries for {len(found.images)} images")
     return Samples(found.images, _truth(labels, task))

@@ -81,10 +81,10 @@ def trace(
         ExportError: The model cannot be traced.
     """
     spec = task.preprocessing
-    # An example batch of 1 would be taken for a constant.
-    images = torch.zeros(2 if batch_size is None else batch_size, spec.num_channels, *spec.image_size)
     dynamic = {0: torch.export.Dim("batch", min=1)} if batch_size is None else {}
     try:
+        # An example batch of 1 would be taken for a constant.
+        images = torch.zeros(2 if batch_size is None else batch_size, spec.num_channels, *spec.image_size)
         return _exported(model, images, OUTPUT_NAME, dynamic, opset_version, format_args)
     # The exporter wraps whatever the model's own code raises under tracing.
     except Exception as error:

@@ -25,7 +25,7 @@ from lt_export.metadata import to_metadata
 from lt_export.runtime import onnx_runner
 
 HEAVY = ["numpy", "PIL", "onnxruntime", "onnx", "torch", "starlette", "uvicorn", "lt_data.preprocessing"]
-NAMES = ["predict", "info", "benchmark", "selftest", "build-engine", "serve", "web"]
+NAMES = ["predict", "info", "benchmark", "selftest", "build-engine", "describe-engine", "serve", "web"]
 
 
 @pytest.fixture
@@ -91,20 +91,20 @@ def test_auto_takes_the_thresholds_of_the_file(make_onnx, folder, capsys):
 def test_unreadable_images_are_named_and_the_others_still_classified(model, folder, capsys):
     (folder / "broken.png").write_bytes(b"no image")
     images = [str(folder / "broken.png"), str(folder / "nothing.png"), str(folder / "a.png")]
-    assert main(["predict", str(model), *images, "--json"]) == 1
+    assert main(["predict", str(model), *images, "--json"]) == 2
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in err.splitlines()] == ["error", "error"]
     assert "broken.png" in err
     assert "nothing.png" in err
     broken, nothing, good = lines(out)
-    assert "image formats" in str(broken["error"])
-    assert "nothing.png" in str(nothing["error"])
+    assert str(broken["error"]).startswith("is none of the image formats")
+    assert nothing["error"] == "No such file or directory"
     assert good["names"] == ["red"]
 
 
 def test_a_folder_is_classified_at_any_depth(model, folder, capsys):
     (folder / "broken.png").write_bytes(b"no image")
-    assert main(["predict", str(model), str(folder), "--json"]) == 1
+    assert main(["predict", str(model), str(folder), "--json"]) == 2
     out, err = capsys.readouterr()
     found = {str(line["path"]): line.get("names") for line in lines(out)}
     assert found == {
@@ -113,7 +113,9 @@ def test_a_folder_is_classified_at_any_depth(model, folder, capsys):
         str(folder / "broken.png"): None,
         str(folder / "deeper" / "c.jpg"): ["blue"],
     }
-    assert err.splitlines()[-1] == "images classified: 3, unreadable: 1"
+    error, summary = err.splitlines()
+    assert error.startswith(f"error: {folder / 'broken.png'}: is none of the image formats")
+    assert summary == "images classified: 3, unreadable: 1"
     assert "\r" not in err  # progress is for terminals
 
 
@@ -147,6 +149,25 @@ def test_info_says_what_the_file_says(model, capsys):
     shown = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert shown["classes"] == "3: 10 red, 20 green, 30 blue"
     assert shown["input"].startswith("16 x 24 pixels")
+    assert shown["batch"] == "any number of images"
+    assert (found["min_batch_size"], found["max_batch_size"]) == (1, None)
+
+
+def test_info_says_that_a_batch_is_fixed(make_onnx, capsys):
+    model = str(make_onnx(batch=4))
+    assert main(["info", model, "--json"]) == 0
+    (found,) = lines(capsys.readouterr().out)
+    assert (found["min_batch_size"], found["max_batch_size"]) == (4, 4)
+    assert main(["info", model]) == 0
+    assert "batch             exactly 4 at once\n" in capsys.readouterr().out
+
+
+def test_a_model_of_a_fixed_batch_is_timed_at_that(make_onnx, capsys):
+    model = str(make_onnx(batch=4))
+    assert main(["benchmark", model, "--runs", "2", "--json"]) == 0
+    assert lines(capsys.readouterr().out)[0]["batch_size"] == 4
+    assert main(["benchmark", model, "--batch-size", "2"]) == 2
+    assert "the model takes exactly 4 at once: a batch of 2 would be filled up" in capsys.readouterr().err
 
 
 def test_info_needs_no_onnx_runtime(model):
@@ -184,9 +205,17 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
     assert main(["build-engine", str(model), "--out", str(tmp_path / "m.trt"), "--max-batchsize", "4"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("\n") == 1
-    assert f"trtexec --onnx={model}" in err
-    assert "--maxShapes=images:4x3x16x24" in err
+    said, _, trtexec, _, describe, python = err.splitlines()
+    assert said.startswith("error: no engine was built: ")
+    assert trtexec.startswith(f"  trtexec --onnx={model} ")
+    assert "--maxShapes=images:4x3x16x24" in trtexec
+    assert describe == f"  lt-export describe-engine {model} {tmp_path / 'm.trt'}"
+    assert python.startswith("  lt_export.describe_engine(")
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert "m.trt: No such file" in capsys.readouterr().err
+    (tmp_path / "m.trt").write_bytes(b"an engine")
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert "m.trt: an engine is described where it runs. " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -202,15 +231,22 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
         (["predict", "MODEL", "FOLDER/a.png", "--device", "abacus"], "--device"),
         (["predict", "MODEL", "FOLDER/a.png", "--num-threads", "many"], "--num-threads"),
         (["predict", "MODEL", "FOLDER/a.png", "--out", "x.csv"], "are for a folder"),
+        (["predict", "MODEL", "FOLDER/a.png", "--batch-size", "2"], "are for a folder"),
+        (["predict", "MODEL", "FOLDER", "--resume"], "name it as `out`"),
         (["predict", "MODEL", "FOLDER", "FOLDER"], "one folder"),
         (["predict", "MODEL", "FOLDER", "--out", "x.txt"], r".csv or .jsonl"),
         (["benchmark", "MODEL", "--runs", "0"], "--runs"),
         (["build-engine", "MODEL"], "--out"),
+        (["describe-engine", "MODEL"], "ENGINE"),
         (["build-engine", "MODEL", "--out", "x.trt", "--max-batchsize", "0"], "--max-batchsize"),
         (["build-engine", "MODEL", "--out", "x.trt", "--workspace-gb", "-1"], "--workspace-gb"),
         (["web", "MODEL"], "--out"),
         (["serve", "MODEL", "--port", "65536"], "--port"),
         (["serve", "MODEL", "--stop-seconds", "0"], "--stop-seconds"),
+        (
+            ["serve", "MODEL", "--cors-origin", "https://shop.example/page"],
+            "cors_origins must be origins without a path",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_status_2(model, folder, arguments, message, capsys):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import lt_export
 from lt_data import Calibration, TaskSpec, load_inputs
 from lt_export import ExportError, VerificationError, export_onnx
 from lt_export.verify import DYNAMIC_SIZES, in_batches
+
+PIXELS = np.full((9, 9, 3), 120, np.uint8)
 
 
 @pytest.mark.parametrize("name", ["OnnxExport", "Agreement", "VerificationError", "export_onnx"])
@@ -144,11 +147,74 @@ def test_a_model_that_cannot_be_exported_is_a_clear_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"precision": "fp8"}, "precision"), ({"batch_size": 0, "dynamic_batch_size": False}, "batch_size")],
+    [
+        ({"precision": "fp8"}, "precision"),
+        ({"precision": ["fp16"]}, "precision"),
+        ({"batch_size": 0, "dynamic_batch_size": False}, "batch_size"),
+        ({"batch_size": 2.0, "dynamic_batch_size": False}, "batch_size must be an integer of at least 1, got 2.0"),
+        ({"batch_size": 10**9, "dynamic_batch_size": False}, "at most 268435456 at once; take a smaller"),
+        ({"opset_version": "18"}, "opset_version must be an integer of at least 18, got '18'"),
+        ({"opset_version": 17}, "opset_version must be an integer of at least 18, got 17"),
+        ({"max_accuracy_drop": "a"}, "max_accuracy_drop must be from 0 to 100 points, got 'a'"),
+        ({"max_accuracy_drop": float("nan")}, "max_accuracy_drop must be from 0 to 100 points, got nan"),
+        ({"format_args": ["verbose"]}, "format_args must map arguments"),
+        ({"format_args": {"input_names": ["x"]}}, "format_args: input_names is not free"),
+        ({"images": 5}, "`images` must be a list of images or a folder, got int"),
+        ({"images": [PIXELS], "labels": 10, "precision": "int8"}, "`labels` must be a list"),
+    ],
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, message):
     with pytest.raises(ExportError, match=message):
         export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", [None, 5, b"m.onnx"])
+def test_a_place_that_is_no_path_is_refused(out):
+    with pytest.raises(ExportError, match="out must be a path, got"):
+        export_onnx(convolutional(), task_spec(), out)
+
+
+def test_images_too_large_for_memory_are_refused_before_any_work(tmp_path):
+    with pytest.raises(ExportError, match="5 images of 1000000 x 24 pixels and 3 channels are 360000000 values"):
+        export_onnx(convolutional(), task_spec(image_size=(1_000_000, 24)), tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 4}, "give dynamic_batch_size=False, or leave batch_size out"),
+        ({"labels": [10]}, "`labels` are those of `images`"),
+        ({"labels": [10], "images": [PIXELS]}, 'precision="fp32" has no use for them'),
+        ({"labels": [10], "images": [PIXELS], "precision": "fp16"}, 'precision="fp16" has no use for them'),
+        ({"max_accuracy_drop": 2.0}, "max_accuracy_drop is for int8"),
+        ({"images": [PIXELS], "verify": False}, "fp32 with verify=False has no use for them"),
+    ],
+)
+def test_an_argument_that_would_do_nothing_is_refused(tmp_path, arguments, message):
+    with pytest.raises(ExportError, match=message):
+        export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+STEPS = {
+    "fp32": ["tracing", "simplifying", "verifying on 3 images", "writing", "exported"],
+    "fp16": ["tracing", "simplifying", "converting to fp16", "verifying on 3 images", "writing", "exported"],
+    "int8": ["tracing", "simplifying", "quantising to int8", "measuring", "accuracy", "writing", "exported"],
+}
+
+
+@pytest.mark.parametrize("precision", STEPS)
+def test_each_step_is_logged_and_nothing_is_printed(tmp_path, precision, caplog, capfd):
+    caplog.set_level(logging.INFO, "lt_export")
+    arguments = (
+        {"precision": precision, "max_accuracy_drop": 100.0} if precision == "int8" else {"precision": precision}
+    )
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", images=[PIXELS] * 3, **arguments)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert len(told) == len(STEPS[precision])
+    assert all(line.startswith(step) for line, step in zip(told, STEPS[precision], strict=True))
+    assert capfd.readouterr().out == ""
 
 
 def test_a_missing_folder_is_refused_before_any_work(tmp_path):

@@ -148,6 +148,8 @@ def test_a_file_that_is_no_onnx_model_is_named(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(EdgeModelError, match=r"x\.onnx"):
         lt_export.load(tmp_path / "x.onnx")
+    with pytest.raises(EdgeModelError, match="path must be a path, got None"):
+        lt_export.load(None)
 
 
 @pytest.mark.parametrize("metadata", [{}, {"names": "a, b"}])

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import http.server
 import io
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -156,7 +157,9 @@ def test_a_wrong_form_is_refused_with_what_is_wrong(served, png):
 def test_other_content_types_are_refused(served, png, kind):
     answer = served.client.post("/predict", content=png, headers={"Content-Type": kind})
     assert answer.status_code == 415
-    assert "image/*" in answer.json()["error"]
+    told = answer.json()["error"]
+    assert told.startswith("Content-Type must be image/*, application/octet-stream")
+    assert f"got '{kind}'; with curl: --data-binary @photo.jpg -H 'Content-Type: image/jpeg'" in told
 
 
 def test_what_is_no_image_is_refused_with_the_reason_and_without_a_path(served, png):
@@ -290,6 +293,30 @@ def test_docs_names_every_route_and_answer(served):
     page, document = served.client.get("/docs").text, served.client.get("/openapi.json").json()
     assert all(f"<h2>{method.upper()} {path}</h2>" in page for path, one in document["paths"].items() for method in one)
     assert "The body is larger than 33554432 bytes." in page
+    assert "<tr><th>topk</th><td>integer from 1 to 3, 1 if not given</td><td>Number of classes" in page
+    assert "<tr><th>200</th><td>Prediction or list of Prediction</td><td>Labels by falling score.</td></tr>" in page
+    assert "<tr><th>classes[].id</th><td>integer</td></tr>" in page
+    assert "<tr><th>max_batch_size</th><td>integer or null</td></tr>" in page
+    assert "curl -F image=@photo.jpg HOST:PORT/predict" in page
+    assert not re.search("[{}]", page.partition("</style>")[2]), "schemas are in words"
+
+
+def test_pages_of_other_origins_cannot_read_answers_unless_they_are_named(serve, served, png):
+    shop, other = "https://shop.example", "https://other.example"
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    allowed = "Access-Control-Allow-Origin"
+    assert allowed not in served.client.get("/info", headers={"Origin": shop}).headers
+    assert served.client.options("/predict", headers={"Origin": shop, **asked}).status_code == 405
+    with serve("--cors-origin", shop, "--cors-origin", "http://127.0.0.1:5173") as named:
+        post = {"content": png, "headers": {"Content-Type": "image/png", "Origin": shop}}
+        assert named.client.post("/predict", **post).headers[allowed] == shop
+        preflight = named.client.options("/predict", headers={"Origin": shop, **asked})
+        assert (preflight.status_code, preflight.headers[allowed]) == (200, shop)
+        assert "Access-Control-Allow-Credentials" not in preflight.headers
+        assert named.client.options("/predict", headers={"Origin": other, **asked}).status_code == 400
+        assert allowed not in named.client.get("/info", headers={"Origin": other}).headers
+    with serve("--cors-origin", "*") as public:
+        assert public.client.get("/info", headers={"Origin": other}).headers[allowed] == "*"
 
 
 def test_names_from_a_model_are_text_on_the_pages(serve, onnx_writer, classifier, tmp_path):
@@ -364,7 +391,17 @@ def test_a_stopping_server_is_not_healthy_and_takes_no_more_work(classifier, png
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_bytes": 0}, {"max_concurrent": 0}, {"max_waiting": -1}, {"body_seconds": 0.0}, {"max_images": 0}]
+    "wrong",
+    [
+        {"max_bytes": 0},
+        {"max_concurrent": 0},
+        {"max_waiting": -1},
+        {"body_seconds": 0.0},
+        {"max_images": 0},
+        {"cors_origins": "https://a.b"},
+        {"cors_origins": ("a.b",)},
+        {"cors_origins": ("https://a.b/",)},
+    ],
 )
 def test_impossible_limits_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

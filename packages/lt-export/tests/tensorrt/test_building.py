@@ -161,7 +161,10 @@ def test_a_build_that_is_killed_between_its_two_files_leaves_a_pair_that_is_refu
         ({"max_batchsize": 2**31}, "2\\^31"),
         ({"workspace_gb": 0}, "workspace_gb"),
         ({"workspace_gb": float("nan")}, "workspace_gb"),
-        ({"workspace_gb": "4"}, "must be real number|workspace_gb"),
+        ({"workspace_gb": "4"}, "workspace_gb must be above 0, or None for all memory, got '4'"),
+        ({"max_batchsize": "a"}, "expected whole numbers, .*, got 1, 1 and 'a'"),
+        ({"max_batchsize": 1.5}, "expected whole numbers, .*, got 1, 1 and 1.5"),
+        ({"timing_cache": 5}, "timing_cache must be a path, got 5"),
     ],
 )
 def test_impossible_arguments_are_refused(gpu, make_onnx, tmp_path, wrong, message):
@@ -179,6 +182,20 @@ def test_a_place_where_no_engine_can_be_is_refused(gpu, make_onnx, tmp_path, out
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_onnx_file_is_read(gpu, tmp_path):
     with pytest.raises(EngineError, match="/proc/self: cannot be written to"):
         build_engine(tmp_path / "missing.onnx", "/proc/self/m.trt")
+
+
+def test_what_is_no_path_is_refused(gpu, make_onnx, tmp_path):
+    with pytest.raises(EngineError, match="must be a path, got None"):
+        build_engine(make_onnx(), None)
+    with pytest.raises(EdgeModelError, match="onnx must be a path, got None"):
+        build_engine(None, tmp_path / "m.trt")
+
+
+def test_each_step_is_logged(gpu, make_onnx, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "lt_export")
+    build_engine(make_onnx(), tmp_path / "m.trt")
+    words = [record.getMessage().split()[0] for record in caplog.records]
+    assert words == ["building", "comparing", "writing", "built"]
 
 
 def test_a_file_that_preprocesses_is_refused(gpu, make_onnx, tmp_path):
@@ -224,6 +241,7 @@ def test_without_tensorrt_the_error_holds_the_command_and_nothing_is_written(wit
     ]
     assert caught.value.command in str(caught.value)
     assert f"describe_engine({str(onnx)!r}, {str(out)!r}, version_compatible=True)" in str(caught.value)
+    assert f"lt-export describe-engine '{onnx}' '{out}' --version-compatible\n" in str(caught.value)
     assert list(tmp_path.iterdir()) == [onnx]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import lt_export
 from lt_export import EdgeModelError, EngineError, VerificationError, build_engine, describe_engine
+from lt_export.cli import main
 
 
 @pytest.fixture
@@ -22,6 +23,21 @@ def test_an_engine_of_ones_own_is_described_as_if_we_had_built_it(own, tmp_path)
     assert described == built
     assert report.verification.agreement == 1.0
     assert lt_export.load(own).selftest().agreement.agreement == 1.0
+
+
+def test_the_commands_build_and_describe_and_tell_their_steps(gpu, make_onnx, tmp_path, capsys):
+    onnx, engine = str(make_onnx()), str(tmp_path / "m.trt")
+    assert main(["build-engine", onnx, "--out", engine, "--opt-batchsize", "2", "--max-batchsize", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"wrote {engine} (")
+    assert [line.split()[0] for line in err.splitlines()] == ["building", "comparing", "writing", "built"]
+    assert main(["info", engine]) == 0
+    assert "\nbatch             1 to 4 at once\n" in capsys.readouterr().out
+    described = (tmp_path / "m.trt.json").read_bytes()
+    (tmp_path / "m.trt.json").unlink()
+    assert main(["describe-engine", onnx, engine]) == 0
+    assert capsys.readouterr().out.startswith(f"wrote {engine}.json: 3 images")
+    assert (tmp_path / "m.trt.json").read_bytes() == described
 
 
 def test_hardware_compatibility_is_read_from_the_engine(gpu, make_onnx, tmp_path):

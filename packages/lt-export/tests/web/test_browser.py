@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+import lt_export
 from lt_data import Calibration
 
 ALL = {"topk": 4}
@@ -248,6 +249,63 @@ def test_threads_are_used_where_the_server_allows_them(open_model, tmp_path):
     assert f", {threads} thread" in visit.page.inner_text("#facts")
     file = save(tmp_path, "image.png", colors())
     assert_same(visit.classify(file), python_scores(classifier, file), 1e-5)
+
+
+def test_loading_is_told_step_by_step(make_model, package, serve, chromium, tmp_path):
+    lt_export.write_site(make_model(), tmp_path / "site", onnxruntime_web=package)
+    page = chromium.new_page()
+    page.add_init_script("""
+        window.told = [];
+        new MutationObserver(() => {
+          const [status, bar] = ["status", "loading"].map((id) => document.getElementById(id));
+          if (status) window.told.push([status.textContent, bar.hidden, bar.max, bar.value]);
+        }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+    """)
+    page.goto(serve(tmp_path / "site"))
+    page.locator("#status", has_text="Ready.").wait_for()
+    told = page.evaluate("window.told")
+    page.close()
+    runtime = (package / "dist" / "ort-wasm-simd-threaded.wasm").stat().st_size
+    words = list(dict.fromkeys(text.partition(":")[0] for text, *_ in told))
+    assert words == [
+        "Loading …",
+        "Loading the runtime",
+        "Loading the model",
+        "Loading is done, the model starts …",
+        "Ready.",
+    ]
+    assert max(value for text, _, most, value in told if most == runtime) == runtime
+    assert [hidden for text, hidden, *_ in told if text == "Ready."][-1]
+    assert not any(hidden for text, hidden, *_ in told if text.startswith("Loading the"))
+
+
+def test_classes_are_listed_and_found_by_a_part_of_their_name_or_by_their_id(open_model):
+    opened, _ = open_model()
+    opened.page.click("summary")
+    listed = lambda: opened.page.locator("#classes li").all_inner_texts()  # noqa: E731
+    assert listed() == ["10 <b>cat</b>", "20 dog & wolf", "30 ship", f"{-(2**63)} Mühle"]
+    assert opened.page.inner_text("#found") == "4 of 4"
+    for typed, expected in (("MÜH", [f"{-(2**63)} Mühle"]), ("20", ["20 dog & wolf"]), ("bird", [])):
+        opened.page.fill("#find", typed)
+        assert listed() == expected
+        assert opened.page.inner_text("#found") == f"{len(expected)} of 4"
+
+
+def test_of_a_thousand_classes_some_are_shown_and_all_can_be_found(open_model):
+    opened, _ = open_model()
+    opened.page.click("summary")
+    opened.page.evaluate("""async () => {
+        const { showClasses } = await import("./classes.js");
+        const many = Array.from({ length: 1000 }, (_, i) => ({ id: String(i), name: `class ${i}` }));
+        const [field, list, count] = ["find", "classes", "found"].map((id) => document.getElementById(id));
+        showClasses(many, { field, list, count });
+    }""")
+    assert opened.page.locator("#classes li").count() == 200
+    assert opened.page.inner_text("#found").startswith("1000 of 1000, the first 200 are shown; type")
+    box = opened.page.eval_on_selector("#classes", "list => [list.clientHeight, list.scrollHeight]")
+    assert box[0] < 300 < box[1]
+    opened.page.fill("#find", "class 99")
+    assert opened.page.inner_text("#found") == "11 of 1000"
 
 
 def test_a_model_that_is_not_the_described_one_is_refused(open_model, make_model, visit, serve, tmp_path):

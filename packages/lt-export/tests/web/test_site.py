@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lt_export.cli import main
 FILES = [
     "app.js",
     "camera.js",
+    "classes.js",
     "classifier.js",
     "formats.js",
     "index.html",
@@ -105,8 +107,9 @@ def test_a_folder_of_another_version_or_package_is_refused(make_model, tmp_path)
 def test_a_site_is_written_over_a_site_and_over_nothing_else(make_model, package, tmp_path):
     out = tmp_path / "site"
     out.mkdir()
-    lt_export.write_site(make_model(), out, title="first", onnxruntime_web=package)
-    lt_export.write_site(make_model(task="multilabel"), out, title="second", onnxruntime_web=package)
+    first = lt_export.write_site(make_model(), out, title="first", onnxruntime_web=package)
+    second = lt_export.write_site(make_model(task="multilabel"), out, title="second", onnxruntime_web=package)
+    assert (first.replaced, second.replaced) == (False, True)
     assert "second" in (out / "index.html").read_text()
     assert json.loads((out / "model.json").read_text())["task"] == "multilabel"
 
@@ -139,10 +142,31 @@ def test_a_model_of_channels_that_no_browser_gives_is_refused(make_model, tmp_pa
         lt_export.write_site(model, tmp_path / "site")
 
 
-def test_the_command_writes_the_same_site(make_model, archive, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"title": " "}, "title must be text"),
+        ({"title": 5}, "title must be text"),
+        ({"out": None}, "out must be a path"),
+        ({"onnxruntime_web": 5}, "onnxruntime_web must be a path"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_npm_is_asked(make_model, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ExportError, match=message):
+        lt_export.write_site(**{"model": make_model(), "out": tmp_path / "site", **arguments})
+    assert not (tmp_path / "site").exists()
+
+
+def test_the_command_writes_the_same_site_and_says_how_to_open_it(make_model, archive, tmp_path, capsys):
     model = make_model()
     arguments = ["--title", "mine", "--onnxruntime-web", str(archive)]
-    assert main(["web", str(model), "--out", str(tmp_path / "site"), *arguments]) == 0
-    assert str(tmp_path / "site") in capsys.readouterr().out
-    assert below(tmp_path / "site") == FILES
-    assert "<title>mine</title>" in (tmp_path / "site" / "index.html").read_text()
+    for done in ("wrote", "replaced"):
+        assert main(["web", str(model), "--out", str(tmp_path / "my site"), *arguments]) == 0
+        first, server, address = capsys.readouterr().out.splitlines()
+        assert first.startswith(f"{done} {tmp_path / 'my site'} (")
+        words = ["python", "-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", str(tmp_path / "my site")]
+        assert shlex.split(server.removeprefix("to try it: ")) == words
+        assert address == "and open http://127.0.0.1:8000"
+    assert below(tmp_path / "my site") == FILES
+    assert "<title>mine</title>" in (tmp_path / "my site" / "index.html").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from lightly_train.cli import evaluate, preview, train
 from lightly_train.cli.calibrate import calibrate
@@ -44,6 +44,8 @@ def build_app(epilog: str, wanted: str = "") -> App:
         help_formatter=HelpText(),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        # Otherwise each list gets an option such as --empty-images.
+        default_parameter=Parameter(negative_iterable=()),
     )
     for name in [wanted] if wanted in PLAIN else PLAIN:
         app.command(PLAIN[name], name=name)

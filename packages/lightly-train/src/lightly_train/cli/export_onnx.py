@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightly_train.cli.printing import print_json
+from lightly_train.cli.printing import print_json, shown_steps
 
 
 def export_onnx(
@@ -30,7 +30,7 @@ def export_onnx(
         model: Exported model (.pt).
         out: ONNX file to write.
         precision: Of the weights; auto is fp32. int8 needs --images.
-        batch_size: Number of images of a fixed batch.
+        batch_size: Number of images of a fixed batch; another than 1 needs --no-dynamic-batch-size.
         dynamic_batch_size: Accept any number of images.
         height: Of the input in pixels; the model's own if not given.
         width: Of the input in pixels; the model's own if not given.
@@ -39,23 +39,24 @@ def export_onnx(
         verify: Compare the file's scores with the model's.
         include_preprocessing: Take decoded images of any size, and resize and normalise them in the graph.
         images: Folder of real images to verify and quantise with; class folders in it are the labels.
-        max_accuracy_drop: Points of accuracy that int8 may lose on these images.
+        max_accuracy_drop: For int8 alone: points of accuracy that it may lose on these images.
     """
     from lightly_train.model import load_model
 
-    export = load_model(model, device="cpu").export_onnx(
-        out,
-        precision=precision,
-        batch_size=batch_size,
-        dynamic_batch_size=dynamic_batch_size,
-        height=height,
-        width=width,
-        opset_version=opset_version,
-        simplify=simplify,
-        verify=verify,
-        include_preprocessing=include_preprocessing,
-        images=images,
-        max_accuracy_drop=max_accuracy_drop,
-    )
+    with shown_steps():
+        export = load_model(model, device="cpu").export_onnx(
+            out,
+            precision=precision,
+            batch_size=batch_size,
+            dynamic_batch_size=dynamic_batch_size,
+            height=height,
+            width=width,
+            opset_version=opset_version,
+            simplify=simplify,
+            verify=verify,
+            include_preprocessing=include_preprocessing,
+            images=images,
+            max_accuracy_drop=max_accuracy_drop,
+        )
     answer = {"path": str(export.path), "bytes": export.size, "verification": str(export.verification)}
     print_json(answer | ({} if export.accuracy is None else {"accuracy": str(export.accuracy)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightly_train.cli.printing import print_json
+from lightly_train.cli.printing import print_json, shown_steps
 
 
 def export_tensorrt(
@@ -39,17 +39,18 @@ def export_tensorrt(
     """
     from lightly_train.model import load_model
 
-    export = load_model(model, device="cpu").export_tensorrt(
-        out,
-        precision=precision,
-        min_batchsize=min_batchsize,
-        opt_batchsize=opt_batchsize,
-        max_batchsize=max_batchsize,
-        workspace_gb=workspace_gb,
-        timing_cache=timing_cache,
-        version_compatible=version_compatible,
-        hardware_compatible=hardware_compatible,
-        verbose=verbose,
-    )
+    with shown_steps():
+        export = load_model(model, device="cpu").export_tensorrt(
+            out,
+            precision=precision,
+            min_batchsize=min_batchsize,
+            opt_batchsize=opt_batchsize,
+            max_batchsize=max_batchsize,
+            workspace_gb=workspace_gb,
+            timing_cache=timing_cache,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            verbose=verbose,
+        )
     engine = export.engine
     print_json({"path": str(engine.path), "bytes": engine.size, "verification": str(engine.verification)})

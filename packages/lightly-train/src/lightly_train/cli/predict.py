@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
 from lightly_train.loading import load_any
@@ -46,7 +44,7 @@ class Predictor(Protocol):
 
 def predict(
     model: Path,
-    images: Annotated[list[str], Parameter(negative=())],
+    images: list[str],
     *,
     topk: int = 1,
     threshold: Threshold = 0.5,
@@ -90,7 +88,7 @@ def predict(
         resume=resume,
         progress=show_progress,
     )
-    return _print_folder(Path(images[0]), found)
+    return _print_folder(Path(images[0]), found, as_json=out is None)
 
 
 def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: Threshold) -> int:
@@ -99,28 +97,34 @@ def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, 
         try:
             found = classifier.predict(image, topk=topk, threshold=threshold)
         except ImageDecodeError as error:
-            print_error(one_line(str(error)))
+            _print_unreadable(image, error.reason, as_json=True)
             status = EXIT_UNREADABLE
             continue
         labels = [int(label) for label in found["labels"]]
         names = [classifier.classes[label] for label in labels]
         scores = [float(score) for score in found["scores"]]
-        print_json({"image": image, "labels": labels, "names": names, "scores": scores})
+        print_json({"path": image, "labels": labels, "names": names, "scores": scores})
     return status
 
 
-def _print_folder(folder: Path, found: FolderPrediction) -> int:
+def _print_folder(folder: Path, found: FolderPrediction, *, as_json: bool) -> int:
     for row in found.predictions:
         if row.error is None:
             frame = {} if row.frame is None else {"frame": row.frame}
             values = {"labels": row.labels, "names": row.names, "scores": row.scores}
-            print_json({"image": str(folder / row.path), **frame, **values})
+            print_json({"path": str(folder / row.path), **frame, **values})
     for row in found.unreadable:
-        print_error(one_line(row.error or ""))
-    for note in found.notes:
-        print_note(one_line(note))
+        _print_unreadable(str(folder / row.path), row.error or "", as_json=as_json)
     for problem in found.problems:
         print_error(one_line(f"{problem.where}: {problem.what}"))
-    skipped = f", {found.skipped} were there already" if found.skipped else ""
-    print_note(f"{found.count} images classified, {len(found.unreadable)} unreadable{skipped}")
+    for note in found.notes:
+        print_note(one_line(f"note: {note}"))
+    skipped = f", there already: {found.skipped}" if found.skipped else ""
+    print_note(f"images classified: {found.count}, unreadable: {len(found.unreadable)}{skipped}")
     return EXIT_UNREADABLE if found.unreadable or found.problems else 0
+
+
+def _print_unreadable(image: str, reason: str, *, as_json: bool) -> None:
+    print_error(one_line(" ".join(f"{image}: {reason}".split())))
+    if as_json:
+        print_json({"path": image, "error": reason})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -34,3 +36,26 @@ def show_progress(done: int, total: int) -> None:
     """A line of the error output that is written over, where somebody sees it."""
     if sys.stderr.isatty():
         print(f"\r{done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def shown_steps() -> Iterator[None]:
+    """Write what lt-export logs of its steps to the error output while the block runs."""
+    logger, handler = logging.getLogger("lt_export"), logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _OneLine(logging.Formatter):
+    """A message may name files, whose names may hold anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return one_line(super().format(record))

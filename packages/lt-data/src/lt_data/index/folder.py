@@ -23,13 +23,16 @@ from lt_data.task import Classes
 
 _DIGITS = frozenset("0123456789")
 
+SHOWN_HIDDEN = 3
+
 
 @attrs.frozen
 class _Found:
-    """What a walk through a folder finds: DICOM files by content, kinds of other files, and problems."""
+    """What a walk through a folder finds: DICOM files by content, what is no image, and problems."""
 
     sniffed: set[str] = attrs.field(factory=set)
     passed_over: Counter[str] = attrs.field(factory=Counter)
+    hidden: list[str] = attrs.field(factory=list)
     problems: list[Problem] = attrs.field(factory=list)
 
 
@@ -96,8 +99,7 @@ def _scan_of(
     dicom_frame: DicomFrame,
 ) -> Scan:
     samples = SampleIndex.from_paths(root, paths, labels, num_classes=num_classes)
-    kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
-    notes = (f"passed over files that have no ending of an image, by ending: {kinds}",) if kinds else ()
+    notes = _notes(found)
     dicom = found.sniffed | {path for path in paths if is_dicom_name(path)}
     if not dicom:
         return Scan(samples=samples, problems=tuple(found.problems), notes=notes)
@@ -108,6 +110,19 @@ def _scan_of(
         groups=expansion.rows,
         notes=notes,
     )
+
+
+def _notes(found: _Found) -> tuple[str, ...]:
+    notes = []
+    if found.passed_over:
+        kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
+        notes.append(f"passed over files that have no ending of an image, by ending: {kinds}")
+    if found.hidden:
+        names = listed(sorted(found.hidden), SHOWN_HIDDEN)
+        notes.append(
+            f"passed over hidden files or folders, whose names begin with a dot: {len(found.hidden)} ({names})"
+        )
+    return tuple(notes)
 
 
 def _images_by_class(
@@ -164,7 +179,7 @@ def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith("."):
-                        found.passed_over["hidden"] += 1
+                        found.hidden.append(path)
                     elif _is_image(entry, path, found):
                         yield path
                     elif is_folder(entry):

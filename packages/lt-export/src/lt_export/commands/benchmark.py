@@ -11,7 +11,9 @@ from lt_export.commands.printing import print_json
 def add_to(commands: Commands) -> None:
     """The command and its options."""
     parser = add_command(commands, "benchmark", run, "time preprocessing and model on this machine")
-    parser.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help="images at once (default: 1)")
+    parser.add_argument(
+        "--batch-size", type=whole(1), metavar="N", help="images at once (default: the fewest that the model takes)"
+    )
     parser.add_argument("--runs", type=whole(1), default=100, metavar="N", help="batches that count (default: 100)")
     parser.add_argument("--warmup", type=whole(0), default=10, metavar="N", help="batches before them (default: 10)")
     add_loading(parser)

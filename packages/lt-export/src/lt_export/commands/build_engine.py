@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lt_export.commands.arguments import Commands, add_command, number, whole
+from lt_export.commands.printing import one_line, shown_steps
 
 
 def add_to(commands: Commands) -> None:
@@ -29,17 +30,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Build and write the engine."""
     from lt_export import build_engine
 
-    built = build_engine(
-        arguments.model,
-        arguments.out,
-        min_batchsize=arguments.min_batchsize,
-        opt_batchsize=arguments.opt_batchsize,
-        max_batchsize=arguments.max_batchsize,
-        workspace_gb=arguments.workspace_gb,
-        timing_cache=arguments.timing_cache,
-        version_compatible=arguments.version_compatible,
-        hardware_compatible=arguments.hardware_compatible,
-        verbose=arguments.verbose,
-    )
-    print(f"wrote {built.path} ({built.size / 1e6:.1f} MB): {built.verification}")
+    with shown_steps():
+        built = build_engine(
+            arguments.model,
+            arguments.out,
+            min_batchsize=arguments.min_batchsize,
+            opt_batchsize=arguments.opt_batchsize,
+            max_batchsize=arguments.max_batchsize,
+            workspace_gb=arguments.workspace_gb,
+            timing_cache=arguments.timing_cache,
+            version_compatible=arguments.version_compatible,
+            hardware_compatible=arguments.hardware_compatible,
+            verbose=arguments.verbose,
+        )
+    print(one_line(f"wrote {built.path} ({built.size / 1e6:.1f} MB): {built.verification}"))
     return 0

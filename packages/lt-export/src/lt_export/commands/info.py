@@ -11,6 +11,7 @@ from lt_export.commands.printing import one_line, print_json
 
 if TYPE_CHECKING:
     from lt_export.runtime.description import Description
+    from lt_export.runtime.runner import BatchLimits
 
 SHOWN_CLASSES = 10
 
@@ -26,34 +27,37 @@ def run(arguments: argparse.Namespace) -> int:
 
     from lt_export.summary import summary
 
-    content, description = _read(arguments.model)
+    content, description, batch = _read(arguments.model)
     values = {
         "path": str(arguments.model),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        **summary(description),
+        **summary(description, batch),
     }
     if arguments.json:
         print_json(values)
     else:
-        for name, value in _lines(values):
+        for name, value in _lines(values, batch):
             print(f"{name:<17} {one_line(value)}")
     return 0
 
 
-def _read(model: Path) -> tuple[bytes, Description]:
-    from lt_export.metadata import from_metadata
+def _read(model: Path) -> tuple[bytes, Description, BatchLimits]:
+    from lt_export.metadata import INPUT_NAME, from_metadata
     from lt_export.runtime.engine_file import ENDINGS, read_engine
-    from lt_export.runtime.onnx_file import read_onnx
+    from lt_export.runtime.onnx_file import fixed_batch, read_onnx
+    from lt_export.runtime.runner import BatchLimits
 
     if model.suffix.lower() in ENDINGS:
         engine = read_engine(model)
-        return engine.content, engine.manifest.description
+        sizes = engine.manifest.batch
+        return engine.content, engine.manifest.description, BatchLimits(sizes.smallest, sizes.largest)
     file = read_onnx(model)
-    return file.content, from_metadata(file.metadata, str(model))
+    fixed = fixed_batch(file.content, INPUT_NAME)
+    return file.content, from_metadata(file.metadata, str(model)), BatchLimits(fixed or 1, fixed)
 
 
-def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
     from lt_data import listed
 
     names = [f"{entry['id']} {entry['name']}" for entry in values["classes"]]
@@ -68,6 +72,7 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("task", values["task"]),
         ("classes", f"{len(names)}: {listed(names, SHOWN_CLASSES)}"),
         ("input", f"{height} x {width} pixels (height x width), {spec['num_channels']} channels"),
+        ("batch", str(batch)),
         ("resize", f"{resize}, {spec['interpolation']}"),
         ("mean", ", ".join(f"{value:g}" for value in spec["mean"])),
         ("std", ", ".join(f"{value:g}" for value in spec["std"])),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lt_data import FolderPrediction
     from lt_export.runtime.classifier import EdgeClassifier
 
+EXIT_UNREADABLE = 2
+"""An image could not be read, though the others were."""
+
 
 def add_to(commands: Commands) -> None:
     """The command and its options."""
@@ -26,7 +29,7 @@ def add_to(commands: Commands) -> None:
     folder = parser.add_argument_group("for a folder")
     folder.add_argument("--out", type=Path, metavar="FILE", help="write a .csv or .jsonl file, nothing to the output")
     folder.add_argument("--resume", action="store_true", help="go on with the file that an interrupted call left")
-    folder.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="images at once (default: 16)")
+    folder.add_argument("--batch-size", type=whole(1), metavar="N", help="images at once (default: 16)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,26 +38,26 @@ def run(arguments: argparse.Namespace) -> int:
         if len(arguments.images) > 1:
             arguments.parser.error("give one folder, or images")
         return _predict_folder(load(arguments), arguments)
-    if arguments.out or arguments.resume:
-        arguments.parser.error("--out and --resume are for a folder")
+    if arguments.out or arguments.resume or arguments.batch_size is not None:
+        arguments.parser.error("--out, --resume and --batch-size are for a folder")
     return _predict_images(load(arguments), arguments)
 
 
 def _predict_images(classifier: EdgeClassifier, arguments: argparse.Namespace) -> int:
     from lt_data import ImageDecodeError
 
-    unreadable = 0
+    status = 0
     for image in arguments.images:
         try:
             found = classifier.predict(image, topk=arguments.topk, threshold=arguments.threshold)
         except ImageDecodeError as error:
-            unreadable += 1
-            _print_unreadable(image, str(error), as_json=arguments.json)
+            status = EXIT_UNREADABLE
+            _print_unreadable(image, error.reason, as_json=arguments.json)
             continue
         labels = found["labels"].tolist()
         names = [classifier.classes[label] for label in labels]
         _print(image, labels, names, found["scores"].tolist(), as_json=arguments.json)
-    return 1 if unreadable else 0
+    return status
 
 
 def _predict_folder(classifier: EdgeClassifier, arguments: argparse.Namespace) -> int:
@@ -64,7 +67,7 @@ def _predict_folder(classifier: EdgeClassifier, arguments: argparse.Namespace) -
         arguments.out,
         topk=arguments.topk,
         threshold=arguments.threshold,
-        batch_size=arguments.batch_size,
+        batch_size=arguments.batch_size or 16,
         resume=arguments.resume,
         progress=_show_progress if sys.stderr.isatty() else lambda done, total: None,
     )
@@ -74,7 +77,7 @@ def _predict_folder(classifier: EdgeClassifier, arguments: argparse.Namespace) -
     for row in found.unreadable:
         _print_unreadable(str(folder / row.path), row.error or "", as_json=arguments.json and arguments.out is None)
     _print_summary(found)
-    return 1 if found.unreadable or found.problems else 0
+    return EXIT_UNREADABLE if found.unreadable or found.problems else 0
 
 
 def _print(
@@ -96,7 +99,7 @@ def _print(
 
 
 def _print_unreadable(image: str, reason: str, *, as_json: bool) -> None:
-    print(f"error: {one_line(' '.join(reason.split()))}", file=sys.stderr)
+    print(f"error: {one_line(' '.join(f'{image}: {reason}'.split()))}", file=sys.stderr)
     if as_json:
         print_json({"path": image, "error": reason})
 

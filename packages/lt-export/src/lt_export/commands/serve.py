@@ -29,6 +29,13 @@ def add_to(commands: Commands) -> None:
     limits.add_argument("--head-seconds", type=number(0.001), metavar="S", help="time in which a head must have come")
     limits.add_argument("--body-seconds", type=number(0.001), metavar="S", help="time in which a body must have come")
     limits.add_argument("--stop-seconds", type=number(0.001), metavar="S", help="time to finish requests in work")
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let pages of this origin read answers, such as https://shop.example; several times for several; * is all",
+    )
     parser.add_argument("--access-log", action="store_true", help="log each request to the error output")
 
 
@@ -41,9 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     given = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
+    try:
+        config = ServerConfig(**given, cors_origins=tuple(arguments.cors_origin))
+    except ValueError as error:
+        arguments.parser.error(str(error))
     cut_off = serve(
         load(arguments),
-        ServerConfig(**given),
+        config,
         host=arguments.host,
         port=arguments.port,
         access_log=arguments.access_log,

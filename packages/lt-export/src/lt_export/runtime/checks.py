@@ -14,6 +14,7 @@ from lt_export.agreement import LIMITS, Agreement, compare
 from lt_export.errors import EdgeModelError, SelfTestError
 from lt_export.probes import probe_images
 from lt_export.runtime.description import Description
+from lt_export.runtime.runner import BatchLimits
 
 Scores = Callable[[Sequence[npt.NDArray[np.uint8]]], npt.NDArray[np.float32]]
 
@@ -46,12 +47,22 @@ class Benchmark:
         )
 
 
-def benchmark(scores: Scores, spec: Preprocessing, *, batch_size: int, runs: int, warmup: int) -> Benchmark:
-    """Time `scores` on images of 480 x 640 pixels."""
+def benchmark(
+    scores: Scores, spec: Preprocessing, limits: BatchLimits, *, batch_size: int | None, runs: int, warmup: int
+) -> Benchmark:
+    """Time `scores` on images of 480 x 640 pixels; None as `batch_size` takes the fewest that the model does."""
+    batch_size = limits.smallest if batch_size is None else batch_size
     for name, value, least in (("batch_size", batch_size, 1), ("runs", runs, 1), ("warmup", warmup, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise PredictionArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
-    images = probe_images(attrs.evolve(spec, image_size=IMAGE_SIZE), batch_size)
+    if batch_size < limits.smallest or (limits.largest is not None and batch_size > limits.largest):
+        raise PredictionArgumentError(
+            f"the model takes {limits}: a batch of {batch_size} would be filled up with empty images, or split, and "
+            "its time would say little; give a batch_size that the model takes, or none"
+        )
+    height, width = IMAGE_SIZE
+    (larger,) = probe_images(attrs.evolve(spec, image_size=IMAGE_SIZE), 1)
+    images = [np.ascontiguousarray(larger[:height, :width])] * batch_size
     times = []
     for number in range(warmup + runs):
         began = time.perf_counter()

@@ -24,7 +24,7 @@ from lt_data import (
 )
 from lt_export.runtime.checks import Benchmark, SelfTest, benchmark, selftest
 from lt_export.runtime.description import Description
-from lt_export.runtime.runner import Runner
+from lt_export.runtime.runner import BatchLimits, Runner
 
 if TYPE_CHECKING:
     from lt_data import FolderPrediction
@@ -61,6 +61,11 @@ class EdgeClassifier:
     def device(self) -> str:
         """What the model runs on, such as `"cpu (ONNX Runtime 1.31.1)"`."""
         return self._runner.device
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """Numbers of images that the model takes at once; fewer are filled up, and more are split."""
+        return self._runner.batch_limits
 
     def predict(self, image: ImageLike, *, topk: int = 1, threshold: Threshold = 0.5) -> Prediction:
         """Classify one image with exactly the preprocessing that validation used.
@@ -103,7 +108,7 @@ class EdgeClassifier:
         """Classify all images at any depth below a folder; files that cannot be read are reported, never left out.
 
         Args:
-            folder: Where the images are; hidden files are passed over.
+            folder: Where the images are; hidden files and folders are passed over, and noted.
             out: A `.csv` or `.jsonl` file for the predictions; None returns them.
             topk: As for `predict`.
             threshold: As for `predict`.
@@ -165,15 +170,20 @@ class EdgeClassifier:
         parts = [self._run_alike(batch) for batch in _alike(prepared)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def benchmark(self, *, batch_size: int = 1, runs: int = 100, warmup: int = 10) -> Benchmark:
+    def benchmark(self, *, batch_size: int | None = None, runs: int = 100, warmup: int = 10) -> Benchmark:
         """Measure preprocessing and model on images in memory of 480 x 640 pixels; decoding files is not in it.
 
         Args:
-            batch_size: Images at once.
+            batch_size: Images at once, as many as the model takes; None takes the fewest, which is 1 unless the batch
+                is fixed.
             runs: Batches that count.
             warmup: Batches before them that do not.
+
+        Raises:
+            PredictionArgumentError: An argument is out of range.
         """
-        return benchmark(self.scores, self.task.preprocessing, batch_size=batch_size, runs=runs, warmup=warmup)
+        spec, limits = self.task.preprocessing, self.batch_limits
+        return benchmark(self.scores, spec, limits, batch_size=batch_size, runs=runs, warmup=warmup)
 
     def selftest(self) -> SelfTest:
         """Whether this machine gives the scores that the exporting one noted in the file.
@@ -185,7 +195,7 @@ class EdgeClassifier:
         return selftest(self.scores, self.description)
 
     def _run_alike(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        limits, count = self._runner.batch_limits, len(batch)
+        limits, count = self.batch_limits, len(batch)
         step = limits.largest or max(count, limits.smallest)
         parts = []
         for start in range(0, count, step):

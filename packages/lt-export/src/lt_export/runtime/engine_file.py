@@ -22,6 +22,7 @@ from lt_export.errors import EdgeModelError
 from lt_export.metadata import DIGITS
 from lt_export.runtime.cuda import Gpu
 from lt_export.runtime.description import Description
+from lt_export.runtime.files import bounded_size, read_bounded
 from lt_export.runtime.tensorrt_library import version_numbers
 
 FORMAT = "lt-export/tensorrt-engine"
@@ -54,10 +55,12 @@ class BatchSizes:
     largest: int
 
     def __attrs_post_init__(self) -> None:
-        if not 1 <= self.smallest <= self.best <= self.largest < 2**31:
+        sizes = (self.smallest, self.best, self.largest)
+        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
+        if not whole or not 1 <= self.smallest <= self.best <= self.largest < 2**31:
             raise ValueError(
-                "expected 1 <= min_batchsize <= opt_batchsize <= max_batchsize < 2^31, "
-                f"got {self.smallest}, {self.best} and {self.largest}"
+                "expected whole numbers, 1 <= min_batchsize <= opt_batchsize <= max_batchsize < 2^31, "
+                f"got {self.smallest!r}, {self.best!r} and {self.largest!r}"
             )
 
     @property
@@ -174,7 +177,7 @@ def read_engine(path: Path) -> EngineFile:
     Raises:
         EdgeModelError: One of the two is missing, too large or damaged, or they do not belong together.
     """
-    size = _size(path, MAX_ENGINE_BYTES)
+    size = bounded_size(path, MAX_ENGINE_BYTES)
     manifest = _read_manifest(path)
     again = "build it again with build_engine, or describe an engine of your own with describe_engine"
     if size != manifest.engine_bytes:
@@ -188,19 +191,6 @@ def read_engine(path: Path) -> EngineFile:
             f"{path}: is not the engine that {manifest_path(path).name} describes, its SHA-256 differs: {again}"
         )
     return EngineFile(content, manifest)
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """A file of 1 to `limit` bytes.
-
-    Raises:
-        EdgeModelError: It is another, or cannot be read.
-    """
-    _size(path, limit)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EdgeModelError(f"{path}: {error.strerror}") from error
 
 
 def write_engine(path: Path, content: bytes, manifest: EngineManifest) -> None:
@@ -237,18 +227,6 @@ def _read_manifest(engine: Path) -> EngineManifest:
     # A ConfigError names every key that is wrong; NumPy and attrs raise these too.
     except (ValueError, TypeError, TaskSpecError) as error:
         raise EdgeModelError(f"{path}: {error}") from error
-
-
-def _size(path: Path, limit: int) -> int:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise EdgeModelError(f"{path}: {error.strerror}") from error
-    if not path.is_file():
-        raise EdgeModelError(f"{path}: is not a file")
-    if not 0 < size <= limit:
-        raise EdgeModelError(f"{path}: has {size} bytes, expected 1 to {limit}")
-    return size
 
 
 @attrs.frozen(kw_only=True)

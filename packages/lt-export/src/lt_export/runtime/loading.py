@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lt_export.errors import EdgeModelError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
+from lt_export.paths import as_path
 from lt_export.runtime.classifier import EdgeClassifier
 from lt_export.runtime.description import Description
 from lt_export.runtime.engine_file import ENDINGS
@@ -43,7 +44,7 @@ def load(path: str | os.PathLike[str], *, device: Device = "auto", num_threads: 
         isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1
     ):
         raise EdgeModelError(f"num_threads must be an integer of at least 1, or None, got {num_threads!r}")
-    file = Path(path)
+    file = as_path(path, "path", EdgeModelError)
     if file.suffix.lower() in ENDINGS:
         return load_engine(file, device=device, num_threads=num_threads)
     found = read_onnx(file)

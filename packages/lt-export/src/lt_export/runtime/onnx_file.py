@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from lt_export.errors import EdgeModelError
+from lt_export.runtime.files import read_bounded
 
 MAX_BYTES = 2 * 2**30 - 1
 """Protobuf's own limit for a message."""
@@ -64,15 +65,7 @@ def read_onnx(path: Path) -> OnnxFile:
         EdgeModelError: It cannot be read, is above 2 GiB, is no ONNX model, names data in other files, has a tensor
             whose shape is not that of its data or is above 2^31 elements, or uses operators of somebody's own.
     """
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise EdgeModelError(f"{path}: is not a file")
-        if size > MAX_BYTES:
-            raise EdgeModelError(f"{path}: has {size} bytes, an ONNX file at most {MAX_BYTES}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise EdgeModelError(f"{path}: {error.strerror}") from error
+    content = read_bounded(path, MAX_BYTES)
     if content[:2] == ZIP:
         raise EdgeModelError(
             f"{path}: is a file of PyTorch, not an ONNX model; `lightly-train export-onnx` makes one of it"

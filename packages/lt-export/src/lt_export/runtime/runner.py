@@ -21,6 +21,13 @@ class BatchLimits:
     smallest: int = 1
     largest: int | None = None
 
+    def __str__(self) -> str:
+        if self.largest is None:
+            return "any number of images"
+        if self.smallest == self.largest:
+            return f"exactly {self.largest} at once"
+        return f"{self.smallest} to {self.largest} at once"
+
 
 class Runner(Protocol):
     """A model on a device; `run` may be called from several threads."""

@@ -16,6 +16,7 @@ try:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
+    from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
@@ -25,9 +26,10 @@ except ImportError as error:
 from lt_export.runtime.classifier import EdgeClassifier
 from lt_export.server.bodies import read_images
 from lt_export.server.config import ServerConfig
+from lt_export.server.docs_page import docs_page
 from lt_export.server.metrics import CONTENT_TYPE, Observed
 from lt_export.server.openapi import openapi
-from lt_export.server.pages import SECURITY_HEADERS, docs_page, index_page
+from lt_export.server.pages import SECURITY_HEADERS, index_page
 from lt_export.server.selection import read_selection
 from lt_export.server.service import Service
 from lt_export.server.work import BusyError
@@ -53,7 +55,10 @@ def create_app(classifier: EdgeClassifier, config: ServerConfig | None = None) -
     routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
         "/": ("GET", _fixed(HTMLResponse(index_page(classifier, config), headers=SECURITY_HEADERS))),
         "/predict": ("POST", _predict),
-        "/info": ("GET", _fixed(_json({**summary(classifier.description), "device": classifier.device}))),
+        "/info": (
+            "GET",
+            _fixed(_json({**summary(classifier.description, classifier.batch_limits), "device": classifier.device})),
+        ),
         "/health": ("GET", _health),
         "/metrics": ("GET", _metrics),
         "/openapi.json": ("GET", _fixed(_json(openapi(classifier, config)))),
@@ -66,9 +71,20 @@ def create_app(classifier: EdgeClassifier, config: ServerConfig | None = None) -
         yield
         service.work.close()
 
+    middleware = [Middleware(Observed, metrics=service.metrics)]
+    if config.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=config.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Content-Type"],
+                expose_headers=["Retry-After"],
+            )
+        )
     app = Starlette(
         routes=[Route(path, endpoint, methods=[method]) for path, (method, endpoint) in routes.items()],
-        middleware=[Middleware(Observed, metrics=service.metrics)],
+        middleware=middleware,
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=lifespan,
     )

@@ -19,6 +19,9 @@ FORM = "multipart/form-data"
 RAW = ("application/octet-stream", "application/dicom")
 """Besides `image/…`; what the bytes are is seen from themselves."""
 
+CURL = ("--data-binary @photo.jpg -H 'Content-Type: image/jpeg'", f"-F {FIELD}=@photo.jpg")
+"""How curl sends a body and a form; by itself it names another content type."""
+
 ACCEPTED = f"image/*, {', '.join(RAW)}, or {FORM} with files in the field `{FIELD}`"
 
 
@@ -39,7 +42,7 @@ async def read_images(request: Request, config: ServerConfig) -> tuple[list[byte
     """
     kind = request.headers.get("content-type", RAW[0]).partition(";")[0].strip().lower()
     if kind != FORM and kind not in RAW and not kind.startswith("image/"):
-        raise HTTPException(415, f"Content-Type must be {ACCEPTED}")
+        raise HTTPException(415, f"Content-Type must be {ACCEPTED}, got {kind!r}; with curl: {CURL[0]}, or {CURL[1]}")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > config.max_bytes:
         raise _too_large(config)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from lt_data import above, at_least
+
+ORIGIN = re.compile(r"\*|https?://[^/\s?#@]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +25,8 @@ class ServerConfig:
             before it.
         body_seconds: Time in which a body must have come.
         stop_seconds: Time that requests in work have to finish once the server is told to stop.
+        cors_origins: Origins such as `"https://shop.example"` whose pages browsers let read our answers, or `"*"` for
+            all of them. Cookies and passwords are never taken.
 
     Raises:
         ValueError: A value is outside its range.
@@ -34,3 +40,12 @@ class ServerConfig:
     head_seconds: float = attrs.field(default=10.0, validator=above(0.0))
     body_seconds: float = attrs.field(default=30.0, validator=above(0.0))
     stop_seconds: float = attrs.field(default=10.0, validator=above(0.0))
+    cors_origins: tuple[str, ...] = attrs.field(default=())
+
+    @cors_origins.validator
+    def _check_origins(self, attribute: attrs.Attribute[tuple[str, ...]], given: tuple[str, ...]) -> None:
+        for origin in [given] if isinstance(given, str) else given:
+            if isinstance(given, str) or not (isinstance(origin, str) and ORIGIN.fullmatch(origin)):
+                raise ValueError(
+                    f"cors_origins must be origins without a path, such as ('https://shop.example',), got {origin!r}"
+                )

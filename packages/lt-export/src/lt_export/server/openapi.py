@@ -120,6 +120,8 @@ def _schemas(classifier: EdgeClassifier) -> Json:
             classes={"type": "array", "items": _object(id={"type": "integer"}, name={"type": "string"})},
             preprocessing={"type": "object"},
             includes_preprocessing={"type": "boolean"},
+            min_batch_size={"type": "integer", "minimum": 1},
+            max_batch_size={"type": ["integer", "null"]},
             precision={"type": "string"},
             lt_export_version={"type": "string"},
             checkpoint_sha256={"type": ["string", "null"]},

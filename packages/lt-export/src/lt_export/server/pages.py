@@ -1,13 +1,11 @@
-"""Two pages for people: one to try the model, one to read the OpenAPI document. Nothing is loaded from elsewhere."""
+"""The page to try the model, and what pages are made of. Nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
 from lt_data import listed
 from lt_export.runtime.classifier import EdgeClassifier
@@ -19,9 +17,12 @@ SHOWN_CLASSES = 50
 
 STYLE = (
     ":root{color-scheme:light dark}"
-    "body{font-family:sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;line-height:1.5}"
-    "table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0}"
-    "pre{overflow-x:auto}"
+    "body{font:1rem/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}"
+    "h1{line-height:1.2}h2{margin-top:2.5rem;border-top:1px solid;padding-top:1rem}h3{margin-bottom:.3rem}"
+    "table{border-collapse:collapse;width:100%}"
+    "td,th{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;border-bottom:1px solid #8886}"
+    "th{white-space:nowrap}td{min-width:4rem}tbody th{font-weight:600}thead th{font-weight:400;opacity:.7}"
+    "pre{overflow-x:auto;padding:.7rem;background:#8882}"
 )
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -49,9 +50,9 @@ def index_page(classifier: EdgeClassifier, config: ServerConfig) -> str:
         ("Runs on", classifier.device),
     ]
     links = " · ".join(f'<a href="{path}">{path}</a>' for path in ("docs", "openapi.json", "info", "health", "metrics"))
-    return _page(
+    return page(
         "Image classification",
-        _table(rows),
+        table(rows),
         "<h2>Try it</h2>",
         f'<form action="predict{query}" method="post" enctype="{FORM}">',
         f'<p><input type="file" name="{FIELD}" multiple required> <button>Classify</button></p>',
@@ -61,40 +62,21 @@ def index_page(classifier: EdgeClassifier, config: ServerConfig) -> str:
     )
 
 
-def docs_page(document: Mapping[str, Any]) -> str:
-    """An OpenAPI document as a page."""
-    parts = [f"<p>{escape(document['info']['description'])}</p>"]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            parts += _operation(path, method, operation)
-    parts.append("<h2>Schemas</h2>")
-    for name, schema in document["components"]["schemas"].items():
-        parts += [f"<h3>{escape(name)}</h3>", f"<pre>{escape(json.dumps(schema, indent=2, ensure_ascii=False))}</pre>"]
-    return _page(f"{document['info']['title']}, version {document['info']['version']}", *parts)
+def table(rows: Iterable[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """Rows of text, the first cell of each a heading of its own."""
+    head = f"<thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in heads)}</tr></thead>" if heads else ""
+    body = (
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for name, *cells in rows
+    )
+    return f"<table>{head}<tbody>{''.join(body)}</tbody></table>"
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str]:
-    yield f"<h2>{escape(method.upper())} {escape(path)}</h2><p>{escape(operation['summary'])}</p>"
-    if "description" in operation:
-        yield f"<p>{escape(operation['description'])}</p>"
-    if "parameters" in operation:
-        yield "<h3>Query</h3>"
-        yield _table(
-            (one["name"], f"{one['description']} {json.dumps(one['schema'])}") for one in operation["parameters"]
-        )
-    if "requestBody" in operation:
-        body = operation["requestBody"]
-        yield f"<h3>Body</h3><p>{escape(body['description'])} {escape(', '.join(body['content']))}</p>"
-    yield "<h3>Answers</h3>"
-    yield _table((status, answer["description"]) for status, answer in operation["responses"].items())
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
-
-
-def _page(title: str, *parts: str) -> str:
-    head = f'<head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
-    body = f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body>"
-    return f'<!doctype html><html lang="en">{head}{body}</html>'
+def page(title: str, *parts: str) -> str:
+    """A whole page; the parts are HTML."""
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
+    body = f"<h1>{escape(title)}</h1>{''.join(parts)}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'

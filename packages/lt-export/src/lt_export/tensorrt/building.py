@@ -8,9 +8,12 @@ from pathlib import Path
 
 from lt_data import atomic_write, check_writable
 from lt_export.errors import EdgeModelError, EngineError
+from lt_export.paths import as_path
 from lt_export.runtime import cuda
-from lt_export.runtime.engine_file import AMPERE, ENDINGS, BatchSizes, read_bounded, write_engine
+from lt_export.runtime.engine_file import AMPERE, ENDINGS, write_engine
+from lt_export.runtime.files import read_bounded
 from lt_export.runtime.tensorrt_library import what_is_missing
+from lt_export.shell import shell_line
 from lt_export.tensorrt.command import trtexec_command
 from lt_export.tensorrt.network import build_serialized
 from lt_export.tensorrt.options import BuildOptions
@@ -63,7 +66,7 @@ def build_engine(
         VerificationError: The engine gives other scores than the ONNX file.
         EdgeModelError: `onnx` is not an ONNX file of ours.
     """
-    options = build_options(
+    options = BuildOptions(
         min_batchsize=min_batchsize,
         opt_batchsize=opt_batchsize,
         max_batchsize=max_batchsize,
@@ -73,8 +76,12 @@ def build_engine(
         hardware_compatible=hardware_compatible,
         verbose=verbose,
     )
-    engine = check_place(Path(out))
-    source = read_source(Path(onnx))
+    return build_with(as_path(onnx, "onnx", EdgeModelError), check_place(out), options)
+
+
+def build_with(onnx: Path, engine: Path, options: BuildOptions) -> EngineBuild:
+    """`build_engine` with arguments that were checked."""
+    source = read_source(onnx)
     source.check_batch(options.batch)
     missing = what_is_missing()
     if missing:
@@ -83,41 +90,13 @@ def build_engine(
     return _build(source, engine, options)
 
 
-def build_options(
-    *,
-    min_batchsize: int,
-    opt_batchsize: int,
-    max_batchsize: int,
-    workspace_gb: float | None,
-    timing_cache: str | os.PathLike[str] | None,
-    version_compatible: bool,
-    hardware_compatible: bool,
-    verbose: bool,
-) -> BuildOptions:
-    """The arguments of `build_engine`, checked.
-
-    Raises:
-        EngineError: One is out of range.
-    """
-    try:
-        return BuildOptions(
-            batch=BatchSizes(min_batchsize, opt_batchsize, max_batchsize),
-            workspace_gb=workspace_gb,
-            timing_cache=None if timing_cache is None else Path(timing_cache),
-            version_compatible=version_compatible,
-            hardware_compatible=hardware_compatible,
-            verbose=verbose,
-        )
-    except (ValueError, TypeError) as error:
-        raise EngineError(str(error)) from error
-
-
-def check_place(out: Path) -> Path:
-    """`out`, where an engine can be written that `load` will know as one.
+def check_place(given: str | os.PathLike[str]) -> Path:
+    """Where an engine can be written that `load` will know as one.
 
     Raises:
         EngineError: It cannot.
     """
+    out = as_path(given, "the engine", EngineError)
     if out.suffix.lower() not in ENDINGS:
         raise EngineError(f"{out}: an engine's name ends in {', '.join(ENDINGS)}")
     if out.is_dir():
@@ -135,6 +114,7 @@ def _build(source: EngineSource, out: Path, options: BuildOptions) -> EngineBuil
     gpu = cuda.current_gpu()
     if options.hardware_compatible and gpu.compute_capability < AMPERE:
         raise EngineError(f"hardware_compatible needs a GPU of the Ampere generation or newer, this is {gpu}")
+    logger.info("building an engine for %s, which can take minutes", gpu)
     try:
         built = build_serialized(
             source.content,
@@ -143,10 +123,12 @@ def _build(source: EngineSource, out: Path, options: BuildOptions) -> EngineBuil
             dynamic=source.fixed_batch is None,
             timing_cache=_timing_cache(options.timing_cache),
         )
+        logger.info("comparing the engine's scores with those in %s", source.path)
         runner, verification = examined(built.engine, source, host_code_allowed=options.version_compatible)
     except (EngineError, EdgeModelError) as error:
         raise EngineError(f"{source.path}: {error}") from error
     manifest = manifest_of(built.engine, source, runner, version_compatible=options.version_compatible)
+    logger.info("writing %s", out)
     write_engine(out, built.engine, manifest)
     if options.timing_cache is not None:
         with atomic_write(options.timing_cache) as stream:
@@ -162,12 +144,15 @@ def _timing_cache(path: Path | None) -> bytes:
 
 
 def _without_tensorrt(missing: str, source: EngineSource, out: Path, options: BuildOptions, command: str) -> str:
-    described = f"{str(source.path)!r}, {str(out)!r}" + (", version_compatible=True" * options.version_compatible)
+    given = f"{str(source.path)!r}, {str(out)!r}" + (", version_compatible=True" * options.version_compatible)
+    words = ["lt-export", "describe-engine", str(source.path), str(out)]
+    words += ["--version-compatible"] * options.version_compatible
     return (
         f"no engine was built: {missing}\n"
         f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it, and "
         f"so does this (TensorRT 11 needs no --stronglyTyped):\n"
         f"  {command}\n"
-        f"and then, so that `load` runs it:\n"
-        f"  lt_export.describe_engine({described})"
+        f"and then, so that `load` runs it, one of these:\n"
+        f"  {shell_line(words)}\n"
+        f"  lt_export.describe_engine({given})"
     )

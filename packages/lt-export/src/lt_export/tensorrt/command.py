@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from pathlib import Path
 
 from lt_export.metadata import INPUT_NAME
+from lt_export.shell import shell_line
 from lt_export.tensorrt.options import BuildOptions
 from lt_export.tensorrt.source import EngineSource
 
@@ -32,4 +30,4 @@ def trtexec_command(source: EngineSource, out: Path, options: BuildOptions) -> s
     arguments.append("--skipInference")
     if options.verbose:
         arguments.append("--verbose")
-    return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
+    return shell_line(arguments)

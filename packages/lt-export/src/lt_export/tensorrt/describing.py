@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from lt_data import atomic_write
 from lt_export.errors import EdgeModelError, EngineError
-from lt_export.runtime.engine_file import MAX_ENGINE_BYTES, manifest_path, read_bounded
+from lt_export.paths import as_path
+from lt_export.runtime.engine_file import MAX_ENGINE_BYTES, manifest_path
+from lt_export.runtime.files import read_bounded
 from lt_export.runtime.tensorrt_library import what_is_missing
 from lt_export.tensorrt.building import check_place
 from lt_export.tensorrt.record import EngineBuild, examined, manifest_of
@@ -36,8 +37,8 @@ def describe_engine(
         VerificationError: It gives other scores than the ONNX file.
         EdgeModelError: A file is missing, or `onnx` is not an ONNX file of ours.
     """
-    path = check_place(Path(engine))
-    source = read_source(Path(onnx))
+    path = check_place(engine)
+    source = read_source(as_path(onnx, "onnx", EdgeModelError))
     content = read_bounded(path, MAX_ENGINE_BYTES)
     missing = what_is_missing()
     if missing:

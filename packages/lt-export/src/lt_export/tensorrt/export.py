@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from lt_data import TaskSpec, listed
 from lt_export.errors import EngineError
-from lt_export.tensorrt.building import build_engine, build_options, check_place
+from lt_export.tensorrt.building import build_with, check_place
+from lt_export.tensorrt.options import BuildOptions
 from lt_export.tensorrt.record import EngineBuild
 
 if TYPE_CHECKING:
@@ -86,35 +86,36 @@ def export_tensorrt(
     """
     from lt_export.onnx_export import export_onnx
 
-    building: dict[str, Any] = {
-        "min_batchsize": min_batchsize,
-        "opt_batchsize": opt_batchsize,
-        "max_batchsize": max_batchsize,
-        "workspace_gb": workspace_gb,
-        "timing_cache": timing_cache,
-        "version_compatible": version_compatible,
-        "hardware_compatible": hardware_compatible,
-        "verbose": verbose,
-    }
-    batch = build_options(**building).batch
-    engine = check_place(Path(out))
+    options = BuildOptions(
+        min_batchsize=min_batchsize,
+        opt_batchsize=opt_batchsize,
+        max_batchsize=max_batchsize,
+        workspace_gb=workspace_gb,
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        verbose=verbose,
+    )
+    engine = check_place(out)
     if precision not in ("auto", "fp32", "fp16"):
         raise EngineError(f"precision must be 'auto', 'fp32' or 'fp16', got {precision!r}")
-    further = _onnx_args(onnx_args or {}, [*inspect.signature(export_onnx).parameters])
+    further = _onnx_args({} if onnx_args is None else onnx_args, [*inspect.signature(export_onnx).parameters])
     onnx = export_onnx(
         classifier,
         task,
         engine.with_suffix(".onnx"),
         precision=precision,
-        batch_size=batch.largest,
-        dynamic_batch_size=not batch.fixed,
+        batch_size=options.batch.largest if options.batch.fixed else 1,
+        dynamic_batch_size=not options.batch.fixed,
         **further,
     )
-    return TensorRTExport(onnx, build_engine(onnx.path, engine, **building))
+    return TensorRTExport(onnx, build_with(onnx.path, engine, options))
 
 
 def _onnx_args(given: Mapping[str, Any], known: list[str]) -> Mapping[str, Any]:
     """`given`, which must be arguments of `export_onnx` that are free to choose."""
+    if not isinstance(given, Mapping):
+        raise EngineError(f"onnx_args must map arguments of export_onnx to values, got {given!r}")
     decided = sorted(DECIDED & set(given))
     if decided:
         raise EngineError(

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from lt_export.errors import EngineError
+from lt_export.paths import as_path
 from lt_export.runtime.engine_file import BatchSizes
+
+
+def _path_or_none(given: Any) -> Path | None:
+    return None if given is None else as_path(given, "timing_cache", EngineError)
 
 
 @attrs.frozen(kw_only=True)
 class BuildOptions:
-    """Options of a build.
+    """The options of `build_engine`, checked.
 
     Attributes:
-        batch: Numbers of images at once.
+        min_batchsize: Smallest number of images at once.
+        opt_batchsize: The number it shall be fastest for.
+        max_batchsize: Largest number of images at once.
         workspace_gb: Memory on the GPU that one operator may use, in GiB; None for all of it.
         timing_cache: File with measurements of earlier builds, read where it is and written; None for none.
         version_compatible: Whether newer versions of TensorRT shall run the engine.
@@ -23,20 +32,33 @@ class BuildOptions:
         verbose: Whether TensorRT's messages go to the error output.
 
     Raises:
-        ValueError: `workspace_gb` is not a number above 0.
+        EngineError: A value is of another type or out of range.
     """
 
-    batch: BatchSizes
-    workspace_gb: float | None = None
-    timing_cache: Path | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    verbose: bool = False
+    min_batchsize: int
+    opt_batchsize: int
+    max_batchsize: int
+    workspace_gb: float | None
+    timing_cache: Path | None = attrs.field(converter=_path_or_none)
+    version_compatible: bool
+    hardware_compatible: bool
+    verbose: bool
 
     def __attrs_post_init__(self) -> None:
+        try:
+            _ = self.batch
+        except ValueError as error:
+            raise EngineError(str(error)) from error
         given = self.workspace_gb
-        if given is not None and not (math.isfinite(given) and given > 0):
-            raise ValueError(f"workspace_gb must be above 0, or None for all memory, got {given}")
+        if given is not None and (
+            isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < math.inf
+        ):
+            raise EngineError(f"workspace_gb must be above 0, or None for all memory, got {given!r}")
+
+    @property
+    def batch(self) -> BatchSizes:
+        """The three numbers of images."""
+        return BatchSizes(self.min_batchsize, self.opt_batchsize, self.max_batchsize)
 
     @property
     def workspace_bytes(self) -> int | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import logging
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lt_export.errors import ExportError
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"
@@ -49,6 +52,7 @@ def _from_npm() -> Mapping[str, bytes]:
             f"{PACKAGE} comes from npm, which is not on the PATH; install Node.js, or run "
             f"`npm pack {PACKAGE}@{VERSION}` elsewhere and give the file as onnxruntime_web"
         )
+    logger.info("fetching %s %s with npm", PACKAGE, VERSION)
     # In a folder of its own, so that no .npmrc of the current one has a say.
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--loglevel=error", "--ignore-scripts", f"{PACKAGE}@{VERSION}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lt_data import TaskSpec, atomic_write, check_writable
 from lt_export.agreement import LIMITS
 from lt_export.errors import EdgeModelError, ExportError
 from lt_export.metadata import DIGITS, INPUT_NAME, OUTPUT_NAME, from_metadata
+from lt_export.paths import as_path
 from lt_export.runtime.description import Description
 from lt_export.runtime.onnx_file import read_onnx
 from lt_export.web.runtime_files import PACKAGE, VERSION, runtime_files
@@ -41,14 +43,22 @@ class WebSite:
         folder: Where.
         files: Names relative to it, with `/`.
         bytes: Size of all of them together.
+        replaced: Whether there was an earlier page, whose files these replaced.
     """
 
     folder: Path
     files: tuple[str, ...]
     bytes: int
+    replaced: bool
 
 
-def write_site(model: Path, out: Path, *, title: str | None = None, onnxruntime_web: Path | None = None) -> WebSite:
+def write_site(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    onnxruntime_web: str | os.PathLike[str] | None = None,
+) -> WebSite:
     """Write a static page that classifies images, dropped or from the camera, in the browser of who opens it.
 
     The page runs the model with onnxruntime-web and preprocesses like `lt_data.preprocess`, to the bit. It asks no
@@ -56,36 +66,42 @@ def write_site(model: Path, out: Path, *, title: str | None = None, onnxruntime_
 
     Args:
         model: An ONNX file that lightly-train exported.
-        out: The folder to write: a new one, an empty one, or one that this function wrote before.
-        title: Heading of the page; None takes a general one.
+        out: The folder to write: a new one, an empty one, or one that this function wrote before, whose files are
+            replaced.
+        title: Heading of the page; None takes "Image classification".
         onnxruntime_web: The .tgz or the unpacked folder of the npm package onnxruntime-web in the version that this
             module pins; None runs `npm pack`, which downloads it from the registry that npm is set up for.
 
     Raises:
         EdgeModelError: `model` is missing, not a model that lt-export wrote, or takes other images than grey, RGB or
             RGBA.
-        ExportError: `out` holds something else or cannot be written to, npm is missing or fails, or `onnxruntime_web`
-            is another version.
+        ExportError: `out` holds something else or cannot be written to, `title` is no text, npm is missing or fails, or
+            `onnxruntime_web` is another version.
     """
-    model, out = Path(model), Path(out)
+    model, out = as_path(model, "model", EdgeModelError), as_path(out, "out", ExportError)
+    source = None if onnxruntime_web is None else as_path(onnxruntime_web, "onnxruntime_web", ExportError)
+    heading = DEFAULT_TITLE if title is None else title
+    if not isinstance(heading, str) or not heading.strip():
+        raise ExportError(f"title must be text, or None for {DEFAULT_TITLE!r}, got {title!r}")
     found = read_onnx(model)
     description = from_metadata(found.metadata, str(model))
     channels = description.task.preprocessing.num_channels
     if channels not in CHANNELS:
         raise EdgeModelError(f"{model}: takes images of {channels} channels; a browser gives 1 (grey), 3 or 4 (RGBA)")
     _check_place(out)
-    runtime = runtime_files(None if onnxruntime_web is None else Path(onnxruntime_web))
+    replaced = _is_ours(out)
+    runtime = runtime_files(source)
     files = {
         MODEL: found.content,
         DESCRIPTION: json.dumps(_document(description), ensure_ascii=False).encode(),
         **{f"{RUNTIME}/{name}": content for name, content in runtime.items()},
-        **_page(DEFAULT_TITLE if title is None else title),
+        **_page(heading),
     }
     try:
         _write(files, out)
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror}") from error
-    return WebSite(out, tuple(files), sum(map(len, files.values())))
+    return WebSite(out, tuple(files), sum(map(len, files.values())), replaced)
 
 
 def _document(description: Description) -> dict[str, Any]:

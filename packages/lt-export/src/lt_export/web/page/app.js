@@ -1,6 +1,7 @@
 // The page: takes images, shows labels.
 
 import { readFrame, startCamera, stopCamera } from "./camera.js";
+import { showClasses } from "./classes.js";
 import { loadClassifier } from "./classifier.js";
 import { readImage } from "./pixels.js";
 import { selectLabels } from "./scores.js";
@@ -20,6 +21,8 @@ async function start() {
     classifier = await loadClassifier(showProgress);
   } catch (error) {
     return showError(`The model could not be loaded: ${error.message}`);
+  } finally {
+    page.loading.hidden = true;
   }
   describeModel();
   listen();
@@ -211,11 +214,15 @@ function describeModel() {
   };
   const rows = Object.entries(facts).flatMap(([term, value]) => [element("dt", term), element("dd", value)]);
   page.facts.replaceChildren(...rows);
+  showClasses(model.classes, { field: page.find, list: page.classes, count: page.found });
 }
 
-function showProgress({ loaded, total }) {
+function showProgress({ what, loaded, total, starting }) {
   const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
-  showStatus(`Loading the model: ${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ""} MB`);
+  if (total) Object.assign(page.loading, { max: total, value: loaded });
+  else page.loading.removeAttribute("value"); // nobody says how much there is
+  if (starting) showStatus("Loading is done, the model starts …");
+  else showStatus(`Loading ${what}: ${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ""} MB`);
 }
 
 function showStatus(text) {

@@ -1,6 +1,6 @@
 // The page's side of worker.js: calls become promises.
 
-/** Starts the worker; `onProgress({loaded, total})` hears of the model's bytes. Gives {model, threads, …}. */
+/** Starts the worker; `onProgress` hears what it says while it loads. Gives {model, threads, …}. */
 export async function loadClassifier(onProgress) {
   const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   const waiting = new Map();

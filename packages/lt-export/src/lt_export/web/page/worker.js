@@ -1,11 +1,12 @@
 // Holds the model, beside the page, which stays responsive meanwhile. Takes {id, call, argument} and answers
-// {id, result} or {id, error}; while it loads, {progress: {loaded, total}}.
+// {id, result} or {id, error}; while it loads, {progress: {what, loaded, total}}, then {progress: {starting: true}}.
 
 import * as ort from "./onnxruntime-web/ort.wasm.bundle.min.mjs";
 import { preprocess } from "./preprocess.js";
 import { probeImage } from "./probes.js";
 import { compareScores } from "./scores.js";
 
+const RUNTIME = "onnxruntime-web/ort-wasm-simd-threaded.wasm";
 const MAX_THREADS = 4; // more make single images hardly faster
 const FORMAT = "lightly-train/web";
 const FORMAT_VERSION = 1;
@@ -26,13 +27,14 @@ self.onmessage = ({ data: { id, call, argument } }) => {
 async function load() {
   // Threads share memory, which browsers allow only to pages that are served with two headers; see the documentation.
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency) : 1;
-  ort.env.wasm.wasmPaths = { wasm: new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", import.meta.url).href };
   ort.env.logLevel = "error";
   const found = await (await fetchFile("model.json")).json();
   if (found.format !== FORMAT || found.version !== FORMAT_VERSION) {
     throw new Error(`model.json is not of the format ${FORMAT}, version ${FORMAT_VERSION}; write the page anew`);
   }
-  const content = await readWithProgress(await fetchFile("model.onnx"));
+  ort.env.wasm.wasmBinary = await readWithProgress(await fetchFile(RUNTIME), "the runtime");
+  const content = await readWithProgress(await fetchFile("model.onnx"), "the model");
+  self.postMessage({ progress: { starting: true } });
   session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
   model = found;
   checkSignature();
@@ -97,7 +99,7 @@ async function fetchFile(name) {
   return response;
 }
 
-async function readWithProgress(response) {
+async function readWithProgress(response, what) {
   // With a content encoding the length is that of the compressed bytes.
   const total = response.headers.has("Content-Encoding") ? 0 : Number(response.headers.get("Content-Length"));
   const parts = [];
@@ -106,7 +108,7 @@ async function readWithProgress(response) {
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     parts.push(part.value);
     loaded += part.value.length;
-    self.postMessage({ progress: { loaded, total } });
+    self.postMessage({ progress: { what, loaded, total } });
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
