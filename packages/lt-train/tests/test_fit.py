@@ -95,6 +95,7 @@ def test_a_run_leaves_the_files_of_the_reference_page(job):
 def test_the_settings_of_a_run_are_there_with_what_auto_became_and_why(job):
     job.run(steps=2)
     settings = json.loads(job.out.settings.read_text(encoding="utf-8"))
+    assert set(settings) == {"format", "version", "resolved", "reasons", "devices", "packages"}
     assert settings["resolved"]["steps"] == 2
     assert settings["resolved"]["accelerator"] == "cpu"
     assert settings["resolved"]["model_args.lr_warmup_steps"] == 0
