@@ -65,8 +65,6 @@ def check_whole(name: str, given: object, *, least: int) -> None:
 def check_together(
     precision: str,
     *,
-    batch_size: int,
-    dynamic_batch_size: bool,
     verify: bool,
     images: object,
     labels: object,
@@ -77,11 +75,6 @@ def check_together(
     Raises:
         ExportError: There is one; says which, and what to do.
     """
-    if dynamic_batch_size and batch_size != 1:
-        raise ExportError(
-            f"batch_size={batch_size} is for a fixed batch, and dynamic_batch_size=True accepts any number of images; "
-            "give dynamic_batch_size=False, or leave batch_size out"
-        )
     if images is None and labels is not None:
         raise ExportError("`labels` are those of `images`; give these too")
     if images is None and precision == "int8":

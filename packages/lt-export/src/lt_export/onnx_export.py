@@ -134,8 +134,6 @@ def export_onnx(
     check_numbers(precision, batch_size, opset_version, max_accuracy_drop, given)
     check_together(
         exact,
-        batch_size=batch_size,
-        dynamic_batch_size=dynamic_batch_size,
         verify=verify,
         images=images,
         labels=labels,
@@ -150,6 +148,8 @@ def export_onnx(
     batch = None if dynamic_batch_size else batch_size
     shown = samples or Samples(probe_images(task.preprocessing, sum(sizes)), None)
     model = frozen_copy(classifier, task)
+    if dynamic_batch_size and batch_size != 1:
+        logger.warning("any number of images is accepted; for %d at once give dynamic_batch_size=False", batch_size)
     logger.info("tracing the model with PyTorch at %d x %d pixels", *task.preprocessing.image_size)
     proto = trace(model, task, batch_size=batch, opset_version=opset_version, format_args=given)
     if simplify:

@@ -102,6 +102,12 @@ def test_a_fixed_batch_is_fixed(tmp_path):
     assert [dim.dim_value for dim in shape.dim] == [3, 3, 16, 24]
 
 
+def test_a_batch_size_beside_a_free_batch_is_said_to_do_nothing(tmp_path, caplog):
+    export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", batch_size=3, verify=False, simplify=False)
+    assert lt_export.load(tmp_path / "m.onnx").batch_limits.largest is None
+    assert "for 3 at once give dynamic_batch_size=False" in caplog.text
+
+
 def test_the_operator_set_can_be_chosen(tmp_path):
     export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", opset_version=18)
     assert [opset.version for opset in onnx.load(tmp_path / "m.onnx").opset_import if opset.domain == ""] == [18]
@@ -183,7 +189,6 @@ def test_images_too_large_for_memory_are_refused_before_any_work(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 4}, "give dynamic_batch_size=False, or leave batch_size out"),
         ({"labels": [10]}, "`labels` are those of `images`"),
         ({"labels": [10], "images": [PIXELS]}, 'precision="fp32" has no use for them'),
         ({"labels": [10], "images": [PIXELS], "precision": "fp16"}, 'precision="fp16" has no use for them'),
