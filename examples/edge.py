@@ -34,7 +34,7 @@ def on_the_device(model: str, images: list[str]) -> int:
     for image, result in zip(images, results, strict=True):
         labels, scores = result["labels"].tolist(), result["scores"].tolist()
         names = [classifier.classes[label] for label in labels]
-        print(json.dumps({"image": image, "labels": labels, "names": names, "scores": scores}))
+        print(json.dumps({"path": image, "labels": labels, "names": names, "scores": scores}))
     if "torch" in sys.modules:
         print("error: PyTorch was imported", file=sys.stderr)
         return 1

@@ -143,7 +143,7 @@ std::vector<std::size_t> select(const std::vector<float>& scores, const TaskSpec
 nlohmann::ordered_json classify(Model& model, const std::string& path, const Arguments& arguments) {
   const std::vector<float> scores = scores_of(model, path);
   nlohmann::ordered_json line;
-  line["image"] = path;
+  line["path"] = path;
   for (const char* key : {"labels", "names", "scores"}) line[key] = nlohmann::ordered_json::array();
   for (const std::size_t i : select(scores, model.task, arguments)) {
     line["labels"].push_back(model.task.ids[i]);

@@ -317,7 +317,9 @@ def test_only_one_of_two_sources_of_weights_is_taken(run, trained, tmp_path):
 
 def test_weights_of_the_backbone_that_are_not_there_are_told_before_anything_is_written(run, tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
-        run(tmp_path / "a", model_args={"backbone_weights": str(tmp_path / "weights.pth")})
+        run(tmp_path / "a", model_args={"backbone_weights": tmp_path / "weights.pth"})
+    with pytest.raises(ConfigError, match=r"model_args\.backbone_weights.*expected a path, got 3"):
+        run(tmp_path / "a", model_args={"backbone_weights": 3})
     assert not (tmp_path / "a").exists()
 
 

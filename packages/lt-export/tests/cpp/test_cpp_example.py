@@ -82,7 +82,7 @@ def assert_same(
     edge = lt_export.load(model)
     for line, image in zip(lines, images, strict=True):
         expected = edge.predict(image, topk=topk, threshold=threshold)
-        assert line["image"] == str(image)
+        assert line["path"] == str(image)
         assert line["labels"] == expected["labels"].tolist()
         assert line["names"] == [edge.classes[label] for label in line["labels"]]
         np.testing.assert_allclose(line["scores"], expected["scores"], rtol=0, atol=1e-5)

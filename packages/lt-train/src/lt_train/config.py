@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -25,6 +26,13 @@ def _class_weights(value: Any) -> Any:
     if not all(isinstance(weight, (int, float)) and not isinstance(weight, bool) for weight in weights):
         raise ValueError(f"expected 'balanced' or a dict from class to number, got {value!r}")
     return {str(key): float(weight) for key, weight in value.items()}
+
+
+def _path_as_text(value: Any) -> str | None:
+    """Checkpoints hold the arguments, and no objects such as paths."""
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"expected a path, got {value!r}")
+    return None if value is None else os.fspath(value)
 
 
 def _positive_weights(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -76,7 +84,7 @@ class ModelArgs:
     """
 
     backbone_freeze: bool | int | Literal["norms"] = attrs.field(default=False, validator=at_least(0))
-    backbone_weights: str | None = None
+    backbone_weights: str | None = attrs.field(default=None, metadata={STRUCTURE: _path_as_text})
     backbone_args: dict[str, Any] | None = None
     pooling: Literal["auto", "cls", "avg", "cls+avg"] = "auto"
     head: Literal["auto", "linear", "mlp", "cosine"] = "auto"

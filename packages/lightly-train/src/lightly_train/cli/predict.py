@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
 from lightly_train.loading import load_any
 from lt_data import ImageDecodeError, PredictionArgumentError, Threshold
 
 if TYPE_CHECKING:
+    from lightly_train.model import ImageClassification
     from lt_data import FolderPrediction
+    from lt_export import EdgeClassifier
 
 EXIT_UNREADABLE = 2
 """Exit status when an image could not be read, though the others were."""
-
-
-class Predictor(Protocol):
-    """What trained and exported models have in common."""
-
-    @property
-    def classes(self) -> dict[int, str]:
-        """Class name by class ID."""
-
-    def predict(self, image: str, *, topk: int, threshold: Threshold) -> Any:
-        """`labels` and `scores` of one image."""
-
-    def predict_folder(
-        self,
-        folder: Path,
-        out: Path | None,
-        *,
-        topk: int,
-        threshold: Threshold,
-        batch_size: int,
-        num_workers: int | None,
-        resume: bool,
-        progress: Callable[[int, int], None],
-    ) -> FolderPrediction:
-        """Those of all images below a folder."""
 
 
 def predict(
@@ -75,7 +52,7 @@ def predict(
         raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")
     if not folders and (out is not None or resume):
         raise PredictionArgumentError("--out and --resume are for a folder, and none of the images is one")
-    classifier: Predictor = load_any(model, device=device)
+    classifier = load_any(model, device=device)
     if not folders:
         return _predict_images(classifier, images, topk=topk, threshold=threshold)
     found = classifier.predict_folder(
@@ -91,7 +68,9 @@ def predict(
     return _print_folder(Path(images[0]), found, as_json=out is None)
 
 
-def _predict_images(classifier: Predictor, images: Sequence[str], *, topk: int, threshold: Threshold) -> int:
+def _predict_images(
+    classifier: ImageClassification | EdgeClassifier, images: Sequence[str], *, topk: int, threshold: Threshold
+) -> int:
     status = 0
     for image in images:
         try:
