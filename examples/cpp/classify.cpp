@@ -65,7 +65,7 @@ Arguments parse_arguments(int count, char** values) {
     else if (words[i] == "--threshold" && words[i + 1] == "auto")
       arguments.own_thresholds = true, ++i;
     else if (words[i] == "--threshold")
-      arguments.threshold = static_cast<float>(number(words[i], words[i + 1])), ++i;
+      arguments.threshold = static_cast<float>(number(words[i], words[i + 1])), arguments.own_thresholds = false, ++i;
     else
       (arguments.model.empty() ? arguments.model : arguments.images.emplace_back()) = words[i];
   }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def images(multilabel_data):
 def test_the_log_loss_falls_and_f1_rises_as_the_result_says(model, multilabel_data):
     samples = index_for_model(multilabel_data, model.task, split="val").samples
     before = score_samples(model, samples, batch_size=16, num_workers=0)
-    logits = score_samples(model, samples, batch_size=16, num_workers=0, run=model.logits).scores
+    logits = score_samples(model, samples, batch_size=16, num_workers=0, with_logits=True).logits
     found = model.calibrate(multilabel_data)
     assert found.num_images == 16
     assert found.calibration == model.task.calibration
@@ -50,6 +51,8 @@ def test_the_log_loss_falls_and_f1_rises_as_the_result_says(model, multilabel_da
     assert lightly_train.evaluate(model, multilabel_data).metrics["f1_macro"] == pytest.approx(found.before["f1_macro"])
     own = lightly_train.evaluate(model, multilabel_data, metric_args={"threshold": "auto"})
     assert own.metrics["f1_macro"] == pytest.approx(found.after["f1_macro"])
+    assert before.logits is None
+    assert f"red {found.calibration.thresholds[0]:.4f}" in str(found)
     assert f"f1_macro {found.before['f1_macro']:.4f} -> {found.after['f1_macro']:.4f}" in str(found)
 
 
@@ -133,12 +136,52 @@ def test_a_calibrated_model_says_so(model, multilabel_data):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("m.onnx", "must end in .pt"), ("nowhere/m.pt", "there is no such folder")]
+    ("name", "message"),
+    [("m.onnx", "ends in .pt"), ("nowhere/m.pt", "no such folder"), ("folder.pt", "name a file that ends in .pt")],
 )
 def test_a_model_is_saved_only_where_it_can_be(model, tmp_path, name, message):
+    (tmp_path / "folder.pt").mkdir()
     with pytest.raises(ModelFileError, match=message):
         model.save(tmp_path / name)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.pt"]
+
+
+def test_a_model_whose_scores_are_no_numbers_is_refused_with_an_image(model, multilabel_data):
+    with torch.no_grad():
+        next(model.classifier.head.parameters())[0] = float("nan")
+    with pytest.raises(ModelFileError, match=r"not finite for 16 of 16 images.*val0\.png"):
+        model.calibrate(multilabel_data)
+    assert model.task.calibration == Calibration()
+
+
+def test_a_temperature_at_the_end_of_its_range_is_warned_of(model, multilabel_data, caplog):
+    with torch.no_grad():
+        for parameter in model.classifier.head.parameters():
+            parameter.mul_(1e-6)
+    model.calibrate(multilabel_data)
+    assert "the end of the range" in caplog.text
+
+
+def test_for_multiclass_without_temperature_there_is_nothing_to_fit(multiclass, data):
+    with pytest.raises(PredictionArgumentError, match="nothing to fit for multiclass"):
+        multiclass.calibrate(data, temperature=False)
+
+
+def test_what_is_no_longer_true_of_a_calibrated_model_is_not_said(multiclass, data, tmp_path):
+    multiclass.export_onnx(tmp_path / "before.onnx", verify=False)
+    assert "val_loss" in multiclass.metrics
+    kept = {name: value for name, value in multiclass.metrics.items() if name != "val_loss"}
+    multiclass.calibrate(data)
+    assert multiclass.metrics == kept
+    multiclass.export_onnx(tmp_path / "after.onnx", verify=False)
+    multiclass.save(tmp_path / "saved.pt")
+    multiclass.export_onnx(tmp_path / "saved.onnx", verify=False)
+    said = [
+        lt_export.load(tmp_path / f"{name}.onnx").description.checkpoint_sha256 for name in ("before", "after", "saved")
+    ]
+    assert said[0]
+    assert said[1] == ""
+    assert said[2] == hashlib.sha256((tmp_path / "saved.pt").read_bytes()).hexdigest()
 
 
 def test_a_new_run_from_a_calibrated_model_starts_uncalibrated(model, multilabel_data, train_on, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_a_folder_that_is_missing_or_a_file_takes_none(tmp_path):
 def test_a_folder_that_nobody_can_write_to_is_found_out():
     with pytest.raises(OSError, match="/proc/self"):
         check_writable(Path("/proc/self"))
+
+
+def test_a_folder_without_permission_is_given_up_at_the_first_refusal(tmp_path, monkeypatch):
+    """Python's `tempfile` goes on for hours on Windows."""
+    tried = []
+
+    def refuse(path, *arguments):
+        tried.append(path)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):
+        check_writable(tmp_path)
+    assert len(tried) == 1

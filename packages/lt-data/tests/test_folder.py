@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lt_data import ConfigError, DatasetError, build_index, load_data_config
+from lt_data import ConfigError, DatasetError, build_index, load_data_config, scan_images
 
 
 def index_of(train, val, **more):
@@ -157,6 +157,17 @@ def test_hidden_folders_are_passed_over_and_counted(make_folder, caplog):
     assert set(problems_of(train, val)) == {str(train / "cat")}
     (train / ".git").mkdir()
     assert set(problems_of(train, val)) == {str(train / "cat")}
+
+
+def test_of_many_hidden_files_the_first_by_name_and_the_number_are_told(make_folder):
+    train = make_folder("train", cat=2)
+    for i in (4, 2, 0, 3, 1):
+        (train / "cat" / f"._{i}.png").write_bytes(b"")
+    notes = scan_images(train).notes
+    assert [note for note in notes if "hidden" in note] == [
+        "passed over hidden files or folders, whose names begin with a dot: 5 "
+        "(cat/._0.png, cat/._1.png, cat/._2.png and 2 more)"
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")

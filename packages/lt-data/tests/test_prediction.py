@@ -71,6 +71,12 @@ def test_auto_needs_no_thresholds_for_multiclass_which_has_none():
     assert select_labels(values, task("multiclass", 2), topk=1, threshold="auto")["labels"].tolist() == [10]
 
 
+def test_numbers_of_numpy_are_numbers():
+    values = np.array([0.1, 0.4, 0.2], np.float32)
+    found = select_labels(values, task("multilabel", 3), topk=np.int64(1), threshold=np.float32(0.3))
+    assert found["labels"].tolist() == [10]
+
+
 @pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan"), True, None, "best"])
 def test_a_threshold_outside_0_and_1_is_refused(threshold):
     with pytest.raises(PredictionArgumentError, match="threshold"):

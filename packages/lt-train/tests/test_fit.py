@@ -29,6 +29,7 @@ from lt_train import (
     TrainingDivergedError,
     load_exported,
 )
+from lt_train.loggers.build import Loggers
 from lt_train.state import Patience
 
 
@@ -58,14 +59,17 @@ def test_the_page_about_a_run_is_written_when_all_else_is_on_the_disk(job):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal")
-def test_a_signal_while_the_page_is_written_acts_at_once_and_the_run_is_complete(job):
+def test_a_signal_while_the_page_is_written_acts_at_once_and_the_run_is_complete(job, monkeypatch):
     def page(result, device):
         os.kill(os.getpid(), signal.SIGTERM)
         pytest.fail("the page is written to its end")
 
+    closed = []
+    monkeypatch.setattr(Loggers, "close", lambda self, outcome: closed.append(outcome))
     with pytest.raises(SystemExit) as caught:
         job.run(page=page)
     assert caught.value.code == 143
+    assert closed == ["finished"], "for the loggers the run is complete"
     assert json.loads(job.out.report.read_text())["last"]["step"] == 6
     assert load_exported(job.out.exported_best).metrics
 

@@ -29,7 +29,6 @@ from lt_train.run_report import confusion, finite_or_none, per_class, write_json
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
-    from lightly_train.scoring import Run
     from lt_export import EdgeClassifier
 
 FORMAT = "lightly-train/evaluation"
@@ -177,7 +176,7 @@ def score_split(
     num_workers: int | Literal["auto"],
     progress: ProgressArg,
     doing: str,
-    run: Run | None = None,
+    with_logits: bool = False,
 ) -> ScoredSamples:
     """What a model says of labelled images; arguments and errors as of `evaluate`.
 
@@ -189,7 +188,7 @@ def score_split(
         num_workers: Likewise.
         progress: Likewise.
         doing: What the progress bar is called.
-        run: What gives a row for each input, None for the scores.
+        with_logits: Whether the logits are kept too; of a PyTorch model.
     """
     _check_counts(batch_size, num_workers)
     # Brings PyTorch, for which wrong arguments need not wait.
@@ -204,7 +203,7 @@ def score_split(
             num_workers=_workers(num_workers, len(found.samples)),
             on_bad_image=found.on_bad_image,
             progress=tell,
-            run=run,
+            with_logits=with_logits,
         )
 
 
@@ -219,7 +218,9 @@ def checked_out(folder: str | os.PathLike[str]) -> RunFolder:
         raise RunFolderError(f"{out.root}: a run lies there, with files of the same names; choose another folder")
     if out.root.exists() and not out.root.is_dir():
         raise RunFolderError(f"{out.root}: is a file; name a folder")
-    there = next(place for place in (out.root, *out.root.absolute().parents) if place.exists())
+    there = next((place for place in (out.root, *out.root.absolute().parents) if place.exists()), None)
+    if there is None:
+        raise RunFolderError(f"{out.root}: there is no such drive")
     try:
         check_writable(there)
     except OSError as error:

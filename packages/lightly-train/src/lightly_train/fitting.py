@@ -11,9 +11,9 @@ Floats = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
-RANGE = 32.0
+RANGE = 1024.0
 """A temperature is looked for from 1 / RANGE to RANGE."""
-HALVINGS = 24
+HALVINGS = 26
 """Of the range of its logarithm, which leaves a relative error below 1e-6."""
 ROWS = 4096
 """So many images at once: the exponentials take memory for each image and class."""
@@ -33,7 +33,7 @@ def fit_temperature(logits: Logits, truth: Truth) -> float:
         truth: Class index of each image, int64 (N,); for multilabel whether it has each class, bool (N, classes).
 
     Returns:
-        What divides the logits, from 1 / 32 to 32.
+        What divides the logits, from 1 / 1024 to 1024.
     """
     low, high = -math.log(RANGE), math.log(RANGE)
     for _ in range(HALVINGS):

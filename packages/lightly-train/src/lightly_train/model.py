@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from lightly_train.progress import ProgressArg, shown_progress
+from lightly_train.scores import probabilities
 from lightly_train.source_file import SourceFile
 from lightly_train.summary import as_html, as_text, summary_rows
 from lightly_train.tensor_images import without_tensors
@@ -23,6 +24,7 @@ from lt_data import (
     TaskSpec,
     Threshold,
     check_selection,
+    check_writable,
     listed,
     load_inputs,
     select_labels,
@@ -108,7 +110,7 @@ class ImageClassification(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float of shape (N, classes), of preprocessed images, float32 of shape (N, C, H, W).
 
-        `probabilities(logits, model.task)` makes scores of them.
+        `probabilities` makes scores of them.
         """
         logits: torch.Tensor = self.classifier(images)
         return logits
@@ -212,6 +214,10 @@ class ImageClassification(nn.Module):
             progress=progress,
         )
 
+    def probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Scores of logits, both float32 of shape (N, classes): softmax or sigmoid after the model's temperature."""
+        return probabilities(torch.from_numpy(logits), self.task).numpy()
+
     def calibrate(
         self,
         data: Mapping[str, Any] | str | os.PathLike[str],
@@ -241,7 +247,9 @@ class ImageClassification(nn.Module):
             What was fitted, and the figures before and after.
 
         Raises:
-            ConfigError: As for `evaluate`, and likewise DatasetError, ImageDecodeError and PredictionArgumentError.
+            ConfigError: As for `evaluate`, and likewise DatasetError and ImageDecodeError.
+            PredictionArgumentError: Likewise; or `temperature` is False for multiclass, which has nothing else to fit.
+            ModelFileError: The model's scores are not finite.
         """
         from lightly_train.calibration import calibrate
 
@@ -254,7 +262,11 @@ class ImageClassification(nn.Module):
             num_workers=num_workers,
             progress=progress,
         )
+        if found.calibration.temperature != self.task.calibration.temperature:
+            # What was measured with the old scores is not true of the new ones.
+            self.metrics = {name: value for name, value in self.metrics.items() if not depends_on_temperature(name)}
         self.task = attrs.evolve(self.task, calibration=found.calibration)
+        self._source = None  # from now on it is another model than its file
         return found
 
     def save(self, out: str | os.PathLike[str]) -> None:
@@ -264,7 +276,7 @@ class ImageClassification(nn.Module):
             out: The file, `.pt`.
 
         Raises:
-            ModelFileError: `out` does not end in .pt, or its folder is missing.
+            ModelFileError: `out` does not end in .pt, or its folder is missing or cannot be written to.
             OutOfSpaceError: It does not fit on the disk.
             OSError: It cannot be written.
         """
@@ -274,6 +286,7 @@ class ImageClassification(nn.Module):
             task=self.task, spec=self.classifier.spec, state=state, metrics=self.metrics, step=self.step or 0
         )
         save_exported(Path(out), content)
+        self._source = SourceFile.of(Path(out))
 
     def embed(self, images: Sequence[ImageLike | torch.Tensor], *, batch_size: int = 16) -> npt.NDArray[np.float32]:
         """What the backbone makes of images: the pooled features that the head gets.
@@ -315,7 +328,7 @@ class ImageClassification(nn.Module):
 
     def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
         """The second half of `scores`: the network, on what `prepare` gave for each image, or a tensor of these."""
-        return probabilities(torch.from_numpy(self.logits(prepared)), self.task).numpy()
+        return self.probabilities(self.logits(prepared))
 
     def logits(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:
         """What the network says, before temperature and softmax or sigmoid; takes what `run` takes, gives its shape."""
@@ -475,19 +488,23 @@ def check_model_file(path: Path) -> None:
     """Refuse a place to which `ImageClassification.save` could not write.
 
     Raises:
-        ModelFileError: The name does not end in .pt, or the folder is missing.
+        ModelFileError: The name does not end in .pt, or is a folder's; or the file's folder is missing or cannot be
+            written to.
     """
-    if path.suffix.lower() != ".pt":
-        raise ModelFileError(f"{path}: the name of a model file must end in .pt")
-    if not path.absolute().parent.is_dir():
-        raise ModelFileError(f"{path.absolute().parent}: there is no such folder")
+    folder = path.absolute().parent
+    if path.suffix.lower() != ".pt" or path.is_dir():
+        raise ModelFileError(f"{path}: name a file that ends in .pt")
+    if not folder.is_dir():
+        raise ModelFileError(f"{folder}: there is no such folder")
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise ModelFileError(f"{folder}: cannot be written to: {error.strerror}") from error
 
 
-def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
-    """Scores of logits, float32, both of shape (N, classes): softmax or sigmoid after the task's temperature."""
-    if task.calibration.temperature != 1.0:
-        logits = logits / task.calibration.temperature
-    return logits.softmax(dim=1) if task.task == "multiclass" else logits.sigmoid()
+def depends_on_temperature(name: str) -> bool:
+    """Whether a logged metric follows from how sure scores are, and not from their order or a threshold of 0.5."""
+    return name.endswith(("loss", "expected_calibration_error"))
 
 
 def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:

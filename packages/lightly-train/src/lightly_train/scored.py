@@ -16,15 +16,16 @@ class ScoredSamples:
     Attributes:
         task: Task, classes and preprocessing of the model.
         samples: The images and their labels, N of them.
-        scores: Probabilities of all classes in output order, float32 of shape (N, classes), as `predict` gives them;
-            logits where these were asked for.
+        scores: Probabilities of all classes in output order, float32 of shape (N, classes), as `predict` gives them.
         unreadable: Images that could not be read, and why; they are not among the samples.
+        logits: What the scores come from, of the same shape; None where they were not asked for.
     """
 
     task: TaskSpec
     samples: SampleIndex
     scores: npt.NDArray[np.float32]
     unreadable: tuple[Problem, ...] = ()
+    logits: npt.NDArray[np.float32] | None = None
 
     @property
     def truth(self) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,6 @@ AHEAD = 2
 
 Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
-Run = Callable[[Any], Scores]
 
 
 def score_samples(
@@ -35,7 +34,7 @@ def score_samples(
     num_workers: int,
     on_bad_image: Literal["skip", "error"] = "skip",
     progress: Progress = lambda done, total: None,
-    run: Run | None = None,
+    with_logits: bool = False,
 ) -> ScoredSamples:
     """Score labelled images, with what validation does with those that cannot be read.
 
@@ -47,7 +46,7 @@ def score_samples(
         on_bad_image: `"skip"` leaves out images that cannot be read, logs each, and stops above 1 %; `"error"` stops at
             the first.
         progress: Is told how many images are done, and how many there are.
-        run: What gives a row of `scores` for each prepared image, None for `model.run`.
+        with_logits: Whether the logits are kept too; of a PyTorch model.
 
     Returns:
         The images that could be read, in their order, and the others as `unreadable`.
@@ -58,24 +57,37 @@ def score_samples(
     """
     from lt_data.torch import BadImages
 
-    bad, run = BadImages(on_bad_image, len(samples)), run or model.run
+    bad = BadImages(on_bad_image, len(samples))
     if isinstance(model, EdgeClassifier):
-        batches = _edge_batches(model, run, samples, batch_size, num_workers, bad)
+        batches = _edge_batches(model, samples, batch_size, num_workers, bad)
     else:
-        batches, bad = _torch_batches(model, run, samples, batch_size, num_workers, on_bad_image)
+        batches, bad = _torch_batches(model, samples, batch_size, num_workers, on_bad_image)
     scores = np.empty((len(samples), len(model.task.classes)), dtype=np.float32)
+    logits = np.empty_like(scores) if with_logits and not isinstance(model, EdgeClassifier) else None
     kept = np.zeros(len(samples), dtype=np.bool_)
-    for indices, batch in batches:
-        scores[indices], kept[indices] = batch, True
+    for indices, inputs in batches:
+        kept[indices] = True
+        if isinstance(model, EdgeClassifier) or logits is None:
+            scores[indices] = model.run(inputs)
+        else:
+            found = model.logits(inputs)
+            logits[indices], scores[indices] = found, model.probabilities(found)
         progress(int(indices[-1]) + 1, len(samples))
     progress(len(samples), len(samples))
-    if not kept.all():
-        rows = np.flatnonzero(kept)
-        reasons = {problem.where: problem.what for problem in bad.problems}
-        unreadable = tuple(_problem(samples, i, reasons) for i in np.flatnonzero(~kept).tolist())
-        left = samples.take(rows)
-        return ScoredSamples(task=model.task, samples=left, scores=scores[rows], unreadable=unreadable)
-    return ScoredSamples(task=model.task, samples=samples, scores=scores)
+    scored = ScoredSamples(task=model.task, samples=samples, scores=scores, logits=logits)
+    return scored if kept.all() else _without_unreadable(scored, kept, bad)
+
+
+def _without_unreadable(scored: ScoredSamples, kept: npt.NDArray[np.bool_], bad: BadImages) -> ScoredSamples:
+    rows = np.flatnonzero(kept)
+    reasons = {problem.where: problem.what for problem in bad.problems}
+    return attrs.evolve(
+        scored,
+        samples=scored.samples.take(rows),
+        scores=scored.scores[rows],
+        unreadable=tuple(_problem(scored.samples, i, reasons) for i in np.flatnonzero(~kept).tolist()),
+        logits=None if scored.logits is None else scored.logits[rows],
+    )
 
 
 def _problem(samples: SampleIndex, index: int, reasons: dict[str, str]) -> Problem:
@@ -85,12 +97,11 @@ def _problem(samples: SampleIndex, index: int, reasons: dict[str, str]) -> Probl
 
 def _torch_batches(
     model: ImageClassification,
-    run: Run,
     samples: SampleIndex,
     batch_size: int,
     num_workers: int,
     on_bad_image: Literal["skip", "error"],
-) -> tuple[Iterator[tuple[Indices, Scores]], BadImages]:
+) -> tuple[Iterator[tuple[Indices, Any]], BadImages]:
     from lt_data.torch import EvalDataset, eval_loader
 
     kind = model.device.type
@@ -104,12 +115,12 @@ def _torch_batches(
         on_bad_image=on_bad_image,
         give_way=kind == "cpu",
     )
-    return ((batch.targets.numpy(), run(batch.images)) for batch in loader), loader.bad_images
+    return ((batch.targets.numpy(), batch.images) for batch in loader), loader.bad_images
 
 
 def _edge_batches(
-    model: EdgeClassifier, run: Run, samples: SampleIndex, batch_size: int, num_workers: int, bad: BadImages
-) -> Iterator[tuple[Indices, Scores]]:
+    model: EdgeClassifier, samples: SampleIndex, batch_size: int, num_workers: int, bad: BadImages
+) -> Iterator[tuple[Indices, Any]]:
     def read(index: int) -> npt.NDArray[Any] | ImageDecodeError:
         try:
             return model.prepare(samples.image(index))
@@ -120,7 +131,7 @@ def _edge_batches(
     try:
         reading = results_in_order(pool, read, range(len(samples)), AHEAD * batch_size)
         for indices, inputs in _in_batches(reading, batch_size, bad):
-            yield np.asarray(indices, dtype=np.int64), run(inputs)
+            yield np.asarray(indices, dtype=np.int64), inputs
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

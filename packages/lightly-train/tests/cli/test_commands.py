@@ -62,7 +62,9 @@ def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_o
     assert found["after"]["log_loss"] < found["before"]["log_loss"]
     calibrated = lightly_train.load_model(out, device="cpu")
     assert calibrated.task.calibration.temperature == found["temperature"]
-    assert list(calibrated.task.calibration.thresholds) == found["thresholds"]
+    assert [row["name"] for row in found["thresholds"]] == list(calibrated.names)
+    assert tuple(row["threshold"] for row in found["thresholds"]) == calibrated.task.calibration.thresholds
+    assert (found["without_images"], found["unreadable"]) == ([], [])
     image = table.parent / "val0.png"
     calibrated.export_onnx(tmp_path / "calibrated.onnx")
     for model in (out, tmp_path / "calibrated.onnx"):
@@ -76,7 +78,7 @@ def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_o
 def test_a_calibrated_model_is_refused_a_wrong_place_before_the_work(call, trained, data):
     refused = call("calibrate", trained.exported_last, data["val"], "--out", "model.onnx")
     assert refused.status == 2
-    assert "must end in .pt" in refused.err
+    assert "ends in .pt" in refused.err
 
 
 def test_a_folder_is_classified_line_by_line(call, onnx_model, folder):
@@ -130,7 +132,8 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["predict", "nothing.trt", "a.png"], "nothing.trt"),
         (["predict", "m.onnx", "a.png", "--topkk", "3"], "Did you mean --topk?"),
         (["predict", "m.onnx", "a.png", "--topk", "x"], "--topk"),
-        (["predict", "m.onnx", "a.png", "--out", "x.csv"], "--out and --resume are for a folder"),
+        (["predict", "m.onnx", "a.png", "--out", "x.csv"], "--out: for a folder, and none of the images is one"),
+        (["predict", "m.onnx", "a.png", "--batch-size", "3"], "--batch-size: for a folder"),
         (["predict", "m.onnx", ".", "a.png"], "give one folder and nothing else"),
         (["predct"], 'Unknown command "predct"'),
         (["list-models", "nothing/*"], "no model matches"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,8 +41,10 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: It cannot, or there is no such folder.
     """
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    # Not `tempfile`, which on Windows takes a folder without permission for billions of names that are taken.
+    path = folder / f".{secrets.token_hex(8)}.tmp"
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

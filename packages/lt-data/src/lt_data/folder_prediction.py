@@ -133,8 +133,8 @@ def predict_folder(
         raise DatasetError(scan.problems or [Problem(str(folder), "there is no image below this folder")])
     asked = {
         "folder": str(Path(folder).resolve()),
-        "topk": topk,
-        "threshold": threshold,
+        "topk": int(topk),
+        "threshold": threshold if threshold == "auto" else float(threshold),
         "model": model,
         "task": hashlib.sha256(task.to_json().encode()).hexdigest(),
     }

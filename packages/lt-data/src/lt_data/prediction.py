@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -34,7 +35,7 @@ def check_selection(task: TaskSpec, *, topk: int, threshold: Threshold) -> None:
             `"auto"`, or is `"auto"` for a multilabel model without thresholds of its own.
     """
     count = len(task.classes)
-    if isinstance(topk, bool) or not isinstance(topk, int) or not 1 <= topk <= count:
+    if isinstance(topk, bool) or not isinstance(topk, Integral) or not 1 <= topk <= count:
         raise PredictionArgumentError(f"topk must be an integer from 1 to {count}, the number of classes, got {topk!r}")
     if threshold == "auto":
         if task.task == "multilabel" and task.calibration.thresholds is None:
@@ -42,7 +43,7 @@ def check_selection(task: TaskSpec, *, topk: int, threshold: Threshold) -> None:
                 'threshold is "auto", but this model has no thresholds; `ImageClassification.calibrate` fits them, '
                 "or give a number"
             )
-    elif isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0.0 < threshold < 1.0:
+    elif isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0.0 < threshold < 1.0:
         raise PredictionArgumentError(f'threshold must be above 0 and below 1, or "auto", got {threshold!r}')
 
 

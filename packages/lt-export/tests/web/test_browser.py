@@ -157,6 +157,19 @@ def test_a_calibrated_model_takes_its_own_thresholds_when_asked(open_model, tmp_
     assert visit.classify(file) == at_half
 
 
+def test_what_one_model_was_asked_is_not_asked_of_the_next(open_model, tmp_path):
+    visit, _ = open_model(task="multilabel", calibration=Calibration(thresholds=(0.01, 0.01, 0.01, 0.99)))
+    file = save(tmp_path, "image.png", colors())
+    at_half = visit.classify(file)
+    visit.page.check("#fitted")
+    visit.page.goto("about:blank")
+    visit.page.go_back()
+    visit.page.wait_for_selector("#controls:not([disabled])")
+    assert not visit.page.is_checked("#fitted")
+    assert visit.page.is_enabled("#threshold")
+    assert visit.classify(file) == at_half
+
+
 def test_as_many_classes_are_shown_as_asked_for_and_names_are_text(open_model, tmp_path):
     visit, _ = open_model()
     assert len(visit.classify(save(tmp_path, "image.png", colors()))) == 4

@@ -114,6 +114,7 @@ def fit(
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
     classifier.to(fabric.device)
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
+    left: BaseException | None = None
     with ExitStack() as at_last, ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
@@ -156,12 +157,19 @@ def fit(
         result = run.result(state, test)
         log_result(result, watched)
         log_end(loggers, state, run, result)
-        del run, state  # their memory is free for the page
+        del run, state
         if page is not None and fabric.is_global_zero:
-            with leave_on_signals():
-                result = attrs.evolve(result, report=page(result, fabric.device))
+            if not sharded:
+                classifier.to("cpu")  # with moments and gradients gone, the device's memory is free for the page
+            try:
+                with leave_on_signals():
+                    result = attrs.evolve(result, report=page(result, fabric.device))
+            except (KeyboardInterrupt, SystemExit) as stopped:
+                left = stopped  # only the page was stopped: for the loggers the run is complete
             if result.report is not None:
                 loggers.report(result.report)
+    if left is not None:
+        raise left
     return result
 
 

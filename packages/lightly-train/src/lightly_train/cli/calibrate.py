@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
-
-import attrs
+from typing import Any, Literal
 
 from lightly_train.cli.printing import print_json
+from lt_data import Classes
 
 
 def calibrate(
@@ -39,12 +39,21 @@ def calibrate(
     loaded = load_model(model)
     found = loaded.calibrate(data, split=split, temperature=temperature, batch_size=batch_size, num_workers=num_workers)
     loaded.save(out)
+    thresholds = found.calibration.thresholds
     print_json(
         {
             "out": str(out),
             "images": found.num_images,
-            **attrs.asdict(found.calibration),
+            "temperature": found.calibration.temperature,
+            "thresholds": None if thresholds is None else _by_class(found.classes, thresholds),
             "before": found.before,
             "after": found.after,
+            "without_images": found.without_images,
+            "unreadable": [{"path": problem.where, "error": problem.what} for problem in found.unreadable],
         }
     )
+
+
+def _by_class(classes: Classes, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    rows = zip(classes.as_dict().items(), thresholds, strict=True)
+    return [{"id": i, "name": name, "threshold": threshold} for (i, name), threshold in rows]

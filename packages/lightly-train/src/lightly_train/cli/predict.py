@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
 from lightly_train.loading import load_any
-from lt_data import ImageDecodeError, PredictionArgumentError, Threshold
+from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -28,7 +28,7 @@ def predict(
     device: str = "auto",
     out: Path | None = None,
     resume: bool = False,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     num_workers: int | None = None,
 ) -> int:
     """Classify images, or all images below a folder, and print one JSON object a line.
@@ -44,14 +44,16 @@ def predict(
         device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
         out: Of a folder, write a .csv or .jsonl file and print nothing.
         resume: Of a folder, go on with the file that an interrupted call left.
-        batch_size: Of a folder, images at once.
+        batch_size: Of a folder, images at once; 16 if not given.
         num_workers: Of a folder, threads that read images; one for each processor if not given.
     """
     folders = [image for image in images if Path(image).is_dir()]
     if folders and len(images) > 1:
         raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")
-    if not folders and (out is not None or resume):
-        raise PredictionArgumentError("--out and --resume are for a folder, and none of the images is one")
+    of_folders = {"--out": out, "--resume": resume or None, "--batch-size": batch_size, "--num-workers": num_workers}
+    given = [name for name, value in of_folders.items() if value is not None]
+    if given and not folders:
+        raise PredictionArgumentError(f"{listed(given)}: for a folder, and none of the images is one")
     classifier = load_any(model, device=device)
     if not folders:
         return _predict_images(classifier, images, topk=topk, threshold=threshold)
@@ -60,7 +62,7 @@ def predict(
         out,
         topk=topk,
         threshold=threshold,
-        batch_size=batch_size,
+        batch_size=16 if batch_size is None else batch_size,
         num_workers=num_workers,
         resume=resume,
         progress=show_progress,

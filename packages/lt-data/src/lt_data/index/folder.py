@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,13 +27,26 @@ _DIGITS = frozenset("0123456789")
 SHOWN_HIDDEN = 3
 
 
+@attrs.define
+class _Hidden:
+    """How many files and folders are hidden, and the first by name: a set from a Mac may have one for each image."""
+
+    count: int = 0
+    first: list[str] = attrs.field(factory=list)
+
+    def add(self, path: str) -> None:
+        self.count += 1
+        insort(self.first, path)
+        del self.first[SHOWN_HIDDEN:]
+
+
 @attrs.frozen
 class _Found:
     """What a walk through a folder finds: DICOM files by content, what is no image, and problems."""
 
     sniffed: set[str] = attrs.field(factory=set)
     passed_over: Counter[str] = attrs.field(factory=Counter)
-    hidden: list[str] = attrs.field(factory=list)
+    hidden: _Hidden = attrs.field(factory=_Hidden)
     problems: list[Problem] = attrs.field(factory=list)
 
 
@@ -117,10 +131,11 @@ def _notes(found: _Found) -> tuple[str, ...]:
     if found.passed_over:
         kinds = ", ".join(f"{count} x {suffix}" for suffix, count in found.passed_over.most_common())
         notes.append(f"passed over files that have no ending of an image, by ending: {kinds}")
-    if found.hidden:
-        names = listed(sorted(found.hidden), SHOWN_HIDDEN)
+    if found.hidden.count:
+        more = f" and {found.hidden.count - SHOWN_HIDDEN} more" if found.hidden.count > SHOWN_HIDDEN else ""
+        names = ", ".join(found.hidden.first) + more
         notes.append(
-            f"passed over hidden files or folders, whose names begin with a dot: {len(found.hidden)} ({names})"
+            f"passed over hidden files or folders, whose names begin with a dot: {found.hidden.count} ({names})"
         )
     return tuple(notes)
 
@@ -179,7 +194,7 @@ def _images_below(root: Path, name: str, found: _Found) -> Iterator[str]:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith("."):
-                        found.hidden.append(path)
+                        found.hidden.add(path)
                     elif _is_image(entry, path, found):
                         yield path
                     elif is_folder(entry):

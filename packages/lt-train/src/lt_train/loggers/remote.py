@@ -62,7 +62,7 @@ class RemoteLogger(MetricLogger):
     def __init__(self, name: str, service: Service, *, log_model: bool, offline: bool = False) -> None:
         self._name, self._service, self._log_model, self._offline = name, service, log_model, offline
         self._queue: queue.Queue[Item] = queue.Queue(QUEUE_ITEMS)
-        self._lock = threading.Lock()
+        self._lock, self._warning = threading.Lock(), threading.Lock()
         self._waiting, self._dropped = 0, 0
         self._warned, self._answered = False, False
         self._taken_at = time.monotonic()
@@ -129,10 +129,11 @@ class RemoteLogger(MetricLogger):
                 self._taken_at = time.monotonic()
 
     def _warn(self, what: str) -> None:
-        with self._lock:
-            first, self._warned = not self._warned, True
-        if first:
-            logger.warning("%s: %s; the run goes on, and what cannot be sent is dropped", self._name, what)
+        # Held while it is written: whoever comes second may rely on its being there.
+        with self._warning:
+            if not self._warned:
+                self._warned = True
+                logger.warning("%s: %s; the run goes on, and what cannot be sent is dropped", self._name, what)
 
     def _work(self) -> None:
         """The thread: take what there is, send it, until the run has ended and the queue is empty."""

@@ -203,7 +203,8 @@ function describeModel() {
   page.fortopk.hidden = isMultilabel;
   page.forthreshold.hidden = !isMultilabel;
   page.forfitted.hidden = model.thresholds === null;
-  page.shownthreshold.textContent = percent(Number(page.threshold.value));
+  page.fitted.checked = false; // browsers may restore what another model was asked
+  showLabels();
   const facts = {
     Task: model.task,
     Classes: model.classes.length,

@@ -7,11 +7,11 @@ const MULTILABEL_THRESHOLD = 0.5; // as in lt_export.agreement
  * number, or "auto" for the model's own of each class.
  */
 export function selectLabels(scores, model, { topk, threshold }) {
-  const limit = (i) => Math.fround(threshold === "auto" ? model.thresholds[i] : threshold);
-  const all = model.classes.map(({ id, name }, i) => ({ id, name, score: scores[i], limit: limit(i) }));
-  all.sort((a, b) => b.score - a.score); // a stable sort, so ties keep the order of the model's outputs
-  const chosen = model.task === "multilabel" ? all.filter(({ score, limit }) => score > limit) : all.slice(0, topk);
-  return chosen.map(({ id, name, score }) => ({ id, name, score }));
+  const isAbove = (score, i) => score > Math.fround(threshold === "auto" ? model.thresholds[i] : threshold);
+  const all = model.classes.map(({ id, name }, i) => ({ id, name, score: scores[i] }));
+  const chosen = model.task === "multilabel" ? all.filter(({ score }, i) => isAbove(score, i)) : all;
+  chosen.sort((a, b) => b.score - a.score); // a stable sort, so ties keep the order of the model's outputs
+  return model.task === "multilabel" ? chosen : chosen.slice(0, topk);
 }
 
 /** How the scores of the same images compare: {difference, agreement, images, passed}. */

@@ -1,0 +1,14 @@
+"""From logits to scores."""
+
+from __future__ import annotations
+
+import torch
+
+from lt_data import TaskSpec
+
+
+def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
+    """Scores of logits, float32, both of shape (N, classes): softmax or sigmoid after the task's temperature."""
+    if task.calibration.temperature != 1.0:
+        logits = logits / task.calibration.temperature
+    return logits.softmax(dim=1) if task.task == "multiclass" else logits.sigmoid()
