@@ -30,7 +30,7 @@ def export_onnx(
         model: Exported model (.pt).
         out: ONNX file to write.
         precision: Of the weights; auto is fp32. int8 needs --images.
-        batch_size: Number of images of a fixed batch; another than 1 needs --no-dynamic-batch-size.
+        batch_size: Number of images of a fixed batch; ignored, with a warning, without --no-dynamic-batch-size.
         dynamic_batch_size: Accept any number of images.
         height: Of the input in pixels; the model's own if not given.
         width: Of the input in pixels; the model's own if not given.
