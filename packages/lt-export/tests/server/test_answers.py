@@ -391,6 +391,41 @@ def test_a_stopping_server_is_not_healthy_and_takes_no_more_work(classifier, png
 
 
 @pytest.mark.parametrize(
+    ("origin", "sent"),
+    [
+        ("HTTPS://shop.example", "https://shop.example"),
+        ("https://Shop.Example", "https://shop.example"),
+        ("https://shop.example:443", "https://shop.example"),
+        ("http://shop.example:080", "http://shop.example"),
+        ("http://shop.example:08080", "http://shop.example:8080"),
+        ("http://[0:0::1]:5173", "http://[::1]:5173"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_so_is_refused_with_the_form_that_matches(origin, sent):
+    with pytest.raises(ValueError, match=re.escape(f"cors_origins has {origin!r}, which browsers send as {sent!r}")):
+        ServerConfig(cors_origins=(origin,))
+    assert ServerConfig(cors_origins=(sent,)).cors_origins == (sent,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://*.shop.example", "https://*", "https://shop.example\n", "https://sh\0op.example", "https://"),
+        *("https://a b", "https://a:", "https://a:65536", "https://a:b", "https://straße.example", "https://a@b"),
+        *("ftp://a", "null", "https://999.1.1.1", "https://127.1", "http://[::zz]", "http://[1:2]", "", "a,b"),
+    ],
+)
+def test_what_is_no_origin_of_a_page_is_refused(origin):
+    with pytest.raises(ValueError, match="cors_origins must be origins without a path"):
+        ServerConfig(cors_origins=(origin,))
+
+
+@pytest.mark.parametrize("origin", ["*", "http://localhost:5173", "https://1.2.3.4", "http://[::ffff:102:304]"])
+def test_an_origin_as_browsers_send_it_is_taken(origin):
+    assert ServerConfig(cors_origins=("https://a.b", origin)).cors_origins == ("https://a.b", origin)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"max_bytes": 0},
