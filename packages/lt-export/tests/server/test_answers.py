@@ -357,10 +357,16 @@ def test_metrics_count_answers_by_route_and_status_in_few_series(served, png):
 
 
 def ask(
-    classifier: EdgeClassifier, method: str, path: str, *, stopping: bool = False, **request: object
+    classifier: EdgeClassifier,
+    method: str,
+    path: str,
+    *,
+    stopping: bool = False,
+    config: ServerConfig | None = None,
+    **request: object,
 ) -> httpx.Response:
     """One request to the application in this process."""
-    app = create_app(classifier, ServerConfig())
+    app = create_app(classifier, config)
     app.state.service.stopping = stopping
 
     async def one() -> httpx.Response:
@@ -381,6 +387,33 @@ def test_an_error_of_the_server_says_nothing_of_its_inside(classifier, png, monk
     answer = ask(classifier, "POST", "/predict", content=png)
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal error; the server's log says more"}
+
+
+def test_pages_of_named_origins_may_read_that_the_server_failed(classifier, png, monkeypatch):
+    monkeypatch.setattr(EdgeClassifier, "run", lambda self, prepared: 1 / 0)
+    shop, allowed = "https://shop.example", "Access-Control-Allow-Origin"
+    request = {"config": ServerConfig(cors_origins=(shop,)), "content": png}
+    answer = ask(classifier, "POST", "/predict", headers={"Origin": shop}, **request)
+    assert (answer.status_code, answer.headers[allowed]) == (500, shop)
+    assert answer.json() == {"error": "internal error; the server's log says more"}
+    assert (
+        allowed
+        not in ask(classifier, "POST", "/predict", headers={"Origin": "https://other.example"}, **request).headers
+    )
+
+
+def test_an_error_of_the_server_reaches_its_log_and_its_metrics(classifier, png, monkeypatch):
+    monkeypatch.setattr(EdgeClassifier, "run", lambda self, prepared: 1 / 0)
+    app = create_app(classifier, ServerConfig(cors_origins=("*",)))
+
+    async def both() -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            with pytest.raises(ZeroDivisionError):
+                await client.post("/predict", content=png)
+            return (await client.get("/metrics")).text
+
+    assert 'lt_export_requests_total{route="/predict",status="500"} 1.0' in asyncio.run(both())
+    app.state.service.work.close()
 
 
 def test_a_stopping_server_is_not_healthy_and_takes_no_more_work(classifier, png):
