@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import html
 import http.server
 import io
 import re
@@ -111,9 +112,13 @@ def test_a_calibrated_model_takes_its_own_thresholds_and_says_so(serve, onnx_wri
     with serve(model=model) as served:
         document = served.client.get("/openapi.json").json()
         answer = served.predict(encoded("PNG"), threshold="auto")
+        page = html.unescape(served.client.get("/docs").text)
     validate(document)
     _, threshold = document["paths"]["/predict"]["post"]["parameters"]
     fits(document, threshold["schema"], "auto")
+    assert threshold["schema"]["oneOf"][1]["type"] == "string"
+    assert '<tr><th>threshold</th><td>number above 0 and below 1 or "auto", 0.5 if not given</td><td>A multi' in page
+    assert '; "auto" takes the threshold that the model has for each class.' in page
     assert answer.json() == expected(lt_export.load(model), encoded("PNG"), threshold="auto")
     assert answer.json() != expected(lt_export.load(model), encoded("PNG"))
 

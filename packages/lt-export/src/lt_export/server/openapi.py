@@ -73,7 +73,7 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
             {
                 "name": "threshold",
                 "in": "query",
-                "description": "A multilabel model gives every class whose score is greater.",
+                "description": _threshold_description(classifier),
                 "schema": _threshold(classifier),
             },
         ],
@@ -99,8 +99,15 @@ def _threshold(classifier: EdgeClassifier) -> Json:
     number: Json = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     if classifier.task.calibration.thresholds is None:
         return {**number, "default": 0.5}
-    own = {"const": "auto", "description": "The model's own threshold for each class."}
+    own = {"type": "string", "enum": ["auto"], "description": "The model's own threshold for each class."}
     return {"oneOf": [number, own], "default": 0.5}
+
+
+def _threshold_description(classifier: EdgeClassifier) -> str:
+    own = classifier.task.calibration.thresholds is not None
+    return "A multilabel model gives every class whose score is greater" + (
+        '; "auto" takes the threshold that the model has for each class.' if own else "."
+    )
 
 
 def _schemas(classifier: EdgeClassifier) -> Json:
