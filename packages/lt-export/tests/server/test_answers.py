@@ -269,6 +269,29 @@ def test_info_says_what_the_model_is(served, classifier):
     assert found["device"] == classifier.device
 
 
+def test_info_and_the_first_page_say_that_a_model_is_calibrated(serve, served, onnx_writer, tmp_path):
+    described = with_thresholds(0.999, 0.4, 0.6)
+    calibration = attrs.evolve(described.task.calibration, temperature=1.25)
+    described = attrs.evolve(described, task=attrs.evolve(described.task, calibration=calibration))
+    model = onnx_writer(tmp_path / "multilabel.onnx", task="multilabel", metadata=to_metadata(described))
+    with serve(model=model) as calibrated:
+        document, info = (calibrated.client.get(path).json() for path in ("/openapi.json", "/info"))
+        page, docs = (calibrated.client.get(path).text for path in ("/", "/docs"))
+        own = calibrated.client.post("/predict?threshold=auto", files={"image": ("a.png", encoded("PNG"))})
+        half = calibrated.client.post("/predict", files={"image": ("a.png", encoded("PNG"))})
+    named = [{"id": 10, "name": "red"}, {"id": 20, "name": "green"}, {"id": 30, "name": "blue"}]
+    thresholds = [{**one, "threshold": value} for one, value in zip(named, (0.999, 0.4, 0.6), strict=True)]
+    assert info["calibration"] == {"temperature": 1.25, "thresholds": thresholds}
+    fits(document, {"$ref": "#/components/schemas/Info"}, info)
+    assert "<tr><th>calibration.thresholds[].threshold</th><td>number above 0 and below 1</td>" in docs
+    assert "<td>temperature 1.25; thresholds red 0.999, green 0.4, blue 0.6</td>" in page
+    assert '<button formaction="predict?threshold=auto">' in page
+    assert (own.status_code, half.status_code) == (200, 200)
+    assert own.json() != half.json()
+    assert served.client.get("/info").json()["calibration"] == {"temperature": 1.0, "thresholds": None}
+    assert "threshold=auto" not in served.client.get("/").text
+
+
 def test_unknown_paths_and_methods_are_json_too(served):
     for answer, status in ((served.client.get("/nothing"), 404), (served.client.get("/predict"), 405)):
         assert answer.status_code == status
@@ -300,8 +323,9 @@ def test_docs_names_every_route_and_answer(served):
     assert "The body is larger than 33554432 bytes." in page
     assert "<tr><th>topk</th><td>integer from 1 to 3, 1 if not given</td><td>Number of classes" in page
     assert "<tr><th>200</th><td>Prediction or list of Prediction</td><td>Labels by falling score.</td></tr>" in page
-    assert "<tr><th>classes[].id</th><td>integer</td></tr>" in page
-    assert "<tr><th>max_batch_size</th><td>integer or null</td></tr>" in page
+    assert "<tr><th>classes[].id</th><td>integer</td><td></td></tr>" in page
+    assert "<tr><th>max_batch_size</th><td>integer or null</td><td></td></tr>" in page
+    assert "<tr><th>calibration.thresholds</th><td>list of object or null</td><td>Of each class" in page
     assert "curl -F image=@photo.jpg HOST:PORT/predict" in page
     assert not re.search("[{}]", page.partition("</style>")[2]), "schemas are in words"
 
