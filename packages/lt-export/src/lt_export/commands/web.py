@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     from lt_export import write_site
-    from lt_export.shell import shell_line
+    from lt_export.shell import NO_LINE, shell_line
 
     with shown_steps():
         site = write_site(
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     server = ["python", "-m", "http.server", str(PORT), "--bind", HOST, "--directory", str(site.folder)]
     print(one_line(f"{'replaced' if site.replaced else 'wrote'} {site.folder} ({site.bytes / 1e6:.1f} MB)"))
-    print(one_line(f"to try it: {shell_line(server)}"))
+    line = shell_line(server)
+    print(one_line(f"to try it: {line}" if line else f"to try it, serve the folder (no command here: {NO_LINE})"))
     print(f"and open http://{HOST}:{PORT}")
     return 0

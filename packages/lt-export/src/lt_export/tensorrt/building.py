@@ -13,7 +13,7 @@ from lt_export.runtime import cuda
 from lt_export.runtime.engine_file import AMPERE, ENDINGS, write_engine
 from lt_export.runtime.files import read_bounded
 from lt_export.runtime.tensorrt_library import what_is_missing
-from lt_export.shell import shell_line
+from lt_export.shell import NO_LINE, shell_line
 from lt_export.tensorrt.command import trtexec_command
 from lt_export.tensorrt.network import build_serialized
 from lt_export.tensorrt.options import BuildOptions
@@ -174,10 +174,14 @@ def _without_tensorrt(missing: str, source: EngineSource, out: Path, options: Bu
     given = f"{str(source.path)!r}, {str(out)!r}" + (", version_compatible=True" * options.version_compatible)
     words = ["lt-export", "describe-engine", str(source.path), str(out)]
     words += ["--version-compatible"] * options.version_compatible
-    return (
+    first = (
         f"no engine was built: {missing}\n"
-        f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it, and "
-        f"so does this (TensorRT 11 needs no --stronglyTyped):\n"
+        f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it"
+    )
+    if not command:
+        return f"{first}. No command of trtexec is shown, since {NO_LINE}; rename the files for one."
+    return (
+        f"{first}, and so does this (TensorRT 11 needs no --stronglyTyped):\n"
         f"  {command}\n"
         f"and then, so that `load` runs it, one of these:\n"
         f"  {shell_line(words)}\n"
