@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lt_export.commands.arguments import Commands, add_command, add_json
-from lt_export.commands.printing import one_line, print_json
+from lt_export.commands.printing import print_json
+from lt_export.terminal import one_line
 
 if TYPE_CHECKING:
     from lt_export.runtime.description import Description

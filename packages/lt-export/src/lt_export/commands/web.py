@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lt_export.commands.arguments import Commands, add_command
-from lt_export.commands.printing import one_line, shown_steps
+from lt_export.terminal import one_line, shown_steps
 
 HOST, PORT = "127.0.0.1", 8000
 """Where the page can be tried: of this machine alone, where browsers allow the camera without https."""
