@@ -28,6 +28,7 @@ assert "Usage" in out.getvalue()
         "import lightly_train",
         "import lightly_train.errors",
         "import lt_export",
+        "import lt_export.terminal",
         "import lt_data",
         "import lt_models",
         "import lt_train",

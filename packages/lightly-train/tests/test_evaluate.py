@@ -209,6 +209,9 @@ def test_a_test_split_is_evaluated_at_the_end_of_training(run, data, tmp_path, m
         name: value for name, value in result.test_metrics.items() if name != "test_loss"
     }
     assert "test: 101 images" in (result.out / "train.log").read_text()
+    page = result.report.read_text(encoding="utf-8")
+    assert "Test images" in page
+    assert "Test: Top-1 accuracy" in page
 
 
 def test_a_test_split_with_an_unknown_class_is_refused_before_anything_is_written(run, data, tmp_path, many):

@@ -14,6 +14,7 @@ import lightly_train
 from lightly_train.errors import EngineError, ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
 
 NAMES = [
+    "CalibrationResult",
     "Evaluation",
     "ImageClassification",
     "OnnxExport",

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+import yaml
 
 import lightly_train
 from lightly_train.errors import (
@@ -258,6 +259,18 @@ def test_going_on_after_an_interruption_needs_the_same_arguments(run, tmp_path):
     with pytest.raises(ResumeError, match=r"model_args\.lr: was 0\.003, is 0\.1"):
         run(tmp_path / "run", resume_interrupted=True, model_args={"lr": 0.1})
     assert run(tmp_path / "run", resume_interrupted=True, num_workers=1).best_step
+
+
+def test_a_run_with_relative_paths_is_resumed_from_its_own_config(train_on, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data["train"].parent)
+    train_on(tmp_path / "run", {"train": "train", "val": "./val"}, steps=1)
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text(encoding="utf-8"))
+    result = lightly_train.train_image_classification(**config, resume_interrupted=True)
+    assert result.best_step == 1
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ResumeError, match=r"data\.train"):
+        lightly_train.train_image_classification(**config, resume_interrupted=True)
 
 
 def test_training_goes_on_from_an_exported_model(run, trained, tmp_path):

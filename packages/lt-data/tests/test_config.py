@@ -19,6 +19,13 @@ def problems_of(data: object) -> dict[str, str]:
     return {problem.where: problem.what for problem in caught.value.problems}
 
 
+def test_a_folder_in_place_of_a_file_is_told_how_folders_go_in(tmp_path):
+    with pytest.raises(ConfigError, match=r"is a folder.*'train': \.\.\."):
+        load_data_config(tmp_path)
+    with pytest.raises(ConfigError, match="nothing.yaml does not exist"):
+        load_data_config(tmp_path / "nothing.yaml")
+
+
 def test_the_dict_of_the_reference_page_is_understood():
     config = load_data_config({**VALID, "ignore_classes": [0]})
     assert config.train == Path("data/train")

@@ -455,6 +455,17 @@ def test_wrong_devices_are_refused_with_the_setting(job):
         job.run(accelerator="abacus")
 
 
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused_with_the_setting(job):
+    with pytest.raises(TrainConfigError, match="accelerator.*gpu"):
+        job.run(accelerator="gpu")
+
+
+def test_classes_that_are_balanced_twice_are_warned_of(job, caplog):
+    job.run(steps=1, model_args=ModelArgs(class_weights="balanced", sampler="balanced"))
+    assert "together they do it twice" in caplog.text
+
+
 def test_importing_lt_train_imports_nothing_heavy():
     code = "import sys, lt_train; print(*{'torch', 'timm', 'lightning_fabric', 'tensorboard'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""

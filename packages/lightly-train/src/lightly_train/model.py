@@ -372,7 +372,7 @@ class ImageClassification(nn.Module):
             out: The file to write, whole or not at all.
             precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32. int8 needs
                 `images`.
-            batch_size: N of a fixed batch; another than 1 needs `dynamic_batch_size=False`.
+            batch_size: N of a fixed batch; ignored, with a warning of the log, without `dynamic_batch_size=False`.
             dynamic_batch_size: Whether any N ≥ 1 is accepted.
             height: Of the input in pixels; None takes the model's own. The file's preprocessing follows it.
             width: Likewise.
@@ -383,7 +383,8 @@ class ImageClassification(nn.Module):
                 and normalises them itself.
             images: Real images to verify and quantise with: a list of them, or a folder such as that of validation.
             labels: For int8 alone: class IDs of `images`; a folder with class folders has its own.
-            max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`.
+            max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`; for a calibrated
+                multilabel model both at 0.5 and at its own thresholds.
             format_args: Further arguments of `torch.onnx.export`.
 
         Returns:

@@ -176,7 +176,7 @@ def test_all_that_is_wrong_is_told_at_once_with_the_nearest_names(call, tmp_path
     ("words", "message"),
     [
         (["--config", "nothing.yaml"], "cannot read nothing.yaml as a YAML file"),
-        (["--data", "nothing.yaml", "--data.cache", "ram"], "cannot read nothing.yaml as a YAML file"),
+        (["--data", "nothing.yaml", "--data.cache", "ram"], "nothing.yaml does not exist"),
         (["--classification-task", "many"], "classification_task"),
         (["--loader-args.prefetch-factor", "x"], "loader_args.prefetch_factor"),
         (["--torch-compile-args", "x"], "torch_compile_args"),
@@ -197,4 +197,6 @@ def test_the_best_metrics_are_printed_as_json(call, words, tmp_path):
     answer = json.loads(done.out)
     assert answer["best_step"] == 3
     assert "val_metric/f1/red" in answer
+    assert answer["report"] == str(tmp_path / "run" / "report.html")
+    assert "test_loss" not in answer
     assert lightly_train.load_model(answer["exported_best"], device="cpu").classes == {4: "red", 7: "green", 9: "blue"}

@@ -148,9 +148,9 @@ class DataConfig:
             if folder is not None and table is not None:
                 yield Problem(f"{split}_csv", f"give either `{split}` or `{split}_csv`, not both")
             elif folder is None and table is None and split != "test":
-                yield Problem(
-                    split, f"this key is required: a folder with one folder of images a class; or `{split}_csv`"
-                )
+                share = "; or a share of the training images, such as 0.2" if split == "val" else ""
+                what = f"this key is required: a folder with one folder of images a class; or `{split}_csv`{share}"
+                yield Problem(split, what)
         try:
             io.TextIOWrapper(io.BytesIO(), encoding=self.encoding)
         except (LookupError, ValueError):
@@ -258,6 +258,13 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
     if not isinstance(data, (str, os.PathLike)):
         raise ConfigError([Problem("data", f"expected a dict or the path of a YAML file, got {data!r}")])
     file = Path(data).expanduser()
+    if file.is_dir():
+        hint = "data={'train': ..., 'val': ...}; `val` may be a share of `train`, such as 0.2"
+        raise ConfigError(
+            [Problem("data", f"{file} is a folder, where a YAML file is expected; folders go in as {hint}")]
+        )
+    if not file.exists():
+        raise ConfigError([Problem("data", f"{file} does not exist")])
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -88,8 +88,8 @@ def _report(error: Exception) -> int:
 
 def _message(error: Exception) -> str:
     """One line; more where one of them is a command to copy."""
-    from lt_export.commands.printing import one_line
     from lt_export.errors import EngineError
+    from lt_export.terminal import one_line
 
     if isinstance(error, EngineError) and error.command:
         return "\n".join(map(one_line, str(error).splitlines()))

@@ -28,7 +28,8 @@ class EngineError(ExportError):
     """TensorRT could not build an engine, or an engine does not belong to its ONNX file; no engine was written.
 
     Attributes:
-        command: What builds the engine where TensorRT is, for a shell; empty where building is not what failed.
+        command: What builds the engine where TensorRT is, for a shell; empty where building is not what failed,
+            and on Windows where a name cannot be quoted safely.
     """
 
     def __init__(self, message: str, *, command: str = "") -> None:

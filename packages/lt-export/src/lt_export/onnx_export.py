@@ -102,7 +102,7 @@ def export_onnx(
         out: The file to write, whole or not at all.
         precision: Of the weights; auto is fp32. fp16 keeps softmax, normalisation and logits in fp32, and what is too
             large for fp16 on `images`. int8 quantises products, with the ranges that activations have on `images`.
-        batch_size: N of a fixed batch; another than 1 needs `dynamic_batch_size=False`.
+        batch_size: N of a fixed batch; ignored, with a warning of the log, without `dynamic_batch_size=False`.
         dynamic_batch_size: Whether any N ≥ 1 is accepted.
         opset_version: ONNX operator set, at least 18; None leaves the choice to PyTorch's exporter.
         simplify: Whether onnxslim shortens the graph.
@@ -114,8 +114,10 @@ def export_onnx(
         images: Real images to verify and quantise with: a list of them, or a folder. None takes generated ones, which
             int8 cannot do with.
         labels: For int8 alone: class IDs of `images`; a folder with class folders has its own. Without, what the model
-            says in fp32 is taken for the truth.
-        max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`.
+            says in fp32 is taken for the truth: for multilabel the classes above 0.5, and those above the thresholds of
+            a calibrated model.
+        max_accuracy_drop: For int8 alone: points of accuracy that it may lose on `images`; for a calibrated multilabel
+            model both at 0.5 and at its own thresholds.
         checkpoint_sha256: Of the file that the classifier comes from; goes into the file.
         format_args: Further arguments of `torch.onnx.export`.
 
@@ -245,4 +247,4 @@ def _judged(
             f"those that the model will see (one is {100.0 / cost.images:.2g} points here), allow more by "
             'max_accuracy_drop, or take precision="fp16"'
         )
-    return compare(scores.exported, scores.original, description.task.task, LIMITS["int8"].difference), cost
+    return compare(scores.exported, scores.original, description.task, LIMITS["int8"].difference), cost

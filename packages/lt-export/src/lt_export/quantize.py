@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 
 from lt_data import TaskSpec
-from lt_export.agreement import MULTILABEL_THRESHOLD
+from lt_export.agreement import label_thresholds
 from lt_export.errors import ExportError
 from lt_export.metadata import INPUT_NAME
 
@@ -101,12 +101,15 @@ class Accuracy:
         after: Of the exported model, likewise.
         images: How many were classified.
         labelled: Whether labels were given.
+        own_thresholds: Whether decisions are those of the thresholds that a calibrated model has, which are taken in
+            place of 0.5 where quantisation costs more at them.
     """
 
     before: float
     after: float
     images: int
     labelled: bool
+    own_thresholds: bool = False
 
     @property
     def drop(self) -> float:
@@ -115,9 +118,10 @@ class Accuracy:
 
     def __str__(self) -> str:
         truth = "their labels" if self.labelled else "what the model says in fp32"
+        decided = ", with the model's own thresholds" * self.own_thresholds
         return (
             f"accuracy {100 * self.before:.2f} % before and {100 * self.after:.2f} % after quantisation, a drop of "
-            f"{self.drop:.2f} points, on {self.images} images against {truth}"
+            f"{self.drop:.2f} points, on {self.images} images against {truth}{decided}"
         )
 
 
@@ -129,6 +133,8 @@ def accuracy(
 ) -> Accuracy:
     """Compare scores of the same images, each float32 of shape (N, classes).
 
+    A multilabel task with thresholds of its own is compared at 0.5 and at these; what costs more is told.
+
     Args:
         before: Of the PyTorch model.
         after: Of the exported model.
@@ -136,13 +142,22 @@ def accuracy(
             (N, classes). None takes what `before` says.
         task: Multiclass or multilabel.
     """
-    ours, theirs = (
-        scores.argmax(axis=1) if task.task == "multiclass" else scores > MULTILABEL_THRESHOLD
-        for scores in (before, after)
-    )
+    if task.task == "multiclass":
+        return _measured(_share, before.argmax(axis=1), after.argmax(axis=1), truth)
+    fixed, *own = [
+        _measured(_f1, before > thresholds, after > thresholds, truth) for thresholds in label_thresholds(task)
+    ]
+    return max([fixed, *(attrs.evolve(one, own_thresholds=True) for one in own)], key=lambda one: one.drop)
+
+
+def _measured(
+    rate: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float],
+    ours: npt.NDArray[Any],
+    theirs: npt.NDArray[Any],
+    truth: npt.NDArray[Any] | None,
+) -> Accuracy:
     right = ours if truth is None else truth
-    rate = _share if task.task == "multiclass" else _f1
-    return Accuracy(rate(ours, right), rate(theirs, right), len(before), truth is not None)
+    return Accuracy(rate(ours, right), rate(theirs, right), len(ours), truth is not None)
 
 
 def _share(found: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:

@@ -73,7 +73,7 @@ def verified(scores: BothScores, description: Description) -> Agreement:
         VerificationError: They do.
     """
     limits = LIMITS[description.precision]
-    agreement = compare(scores.exported, scores.original, description.task.task, limits.difference)
+    agreement = compare(scores.exported, scores.original, description.task, limits.difference)
     if not limits.allow(agreement):
         raise VerificationError(
             f"the exported model answers differently: {agreement}; allowed are {limits.difference:.0e} and "

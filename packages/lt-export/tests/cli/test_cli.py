@@ -153,6 +153,35 @@ def test_info_says_what_the_file_says(model, capsys):
     assert (found["min_batch_size"], found["max_batch_size"]) == (1, None)
 
 
+def test_info_says_how_a_model_is_calibrated(make_onnx, capsys):
+    described = with_thresholds(0.999, 0.4, 0.65)
+    calibration = attrs.evolve(described.task.calibration, temperature=1.25)
+    described = attrs.evolve(described, task=attrs.evolve(described.task, calibration=calibration))
+    model = str(make_onnx(task="multilabel", metadata=to_metadata(described)))
+    assert main(["info", model, "--json"]) == 0
+    (found,) = lines(capsys.readouterr().out)
+    assert found["calibration"] == {
+        "temperature": 1.25,
+        "thresholds": [
+            {"id": 10, "name": "red", "threshold": 0.999},
+            {"id": 20, "name": "green", "threshold": 0.4},
+            {"id": 30, "name": "blue", "threshold": 0.65},
+        ],
+    }
+    assert main(["info", model]) == 0
+    shown = capsys.readouterr().out
+    assert "temperature       1.25, inside the model\n" in shown
+    assert "thresholds        red 0.999, green 0.4, blue 0.65\n" in shown
+
+
+def test_info_says_that_a_model_is_not_calibrated(make_onnx, capsys):
+    model = make_onnx(task="multilabel")
+    assert main(["info", str(model), "--json"]) == 0
+    assert lines(capsys.readouterr().out)[0]["calibration"] == {"temperature": 1.0, "thresholds": None}
+    assert main(["info", str(model)]) == 0
+    assert "temperature       1: not calibrated\nthresholds        none of its own\n" in capsys.readouterr().out
+
+
 def test_info_says_that_a_batch_is_fixed(make_onnx, capsys):
     model = str(make_onnx(batch=4))
     assert main(["info", model, "--json"]) == 0

@@ -10,8 +10,9 @@ from networks import Attentive, convolutional, task_spec
 from PIL import Image
 
 import lt_export
-from lt_data import DatasetError, load_inputs
+from lt_data import Calibration, DatasetError, TaskSpec, load_inputs
 from lt_export import ExportError, VerificationError, export_onnx
+from lt_export.agreement import compare
 from lt_export.probes import probe_images
 
 SPEC = task_spec()
@@ -127,6 +128,58 @@ def test_a_multilabel_model_loses_f1(tmp_path, images):
     either = sum(len(a) + len(b) for a, b in zip(found, labels, strict=True))
     assert report.accuracy is not None
     assert report.accuracy.after == pytest.approx(2 * both / either)
+
+
+def rare_class() -> torch.nn.Module:
+    """All scores are far below 0.5, and so different that the weights' largest channel hides the others in 8 bits."""
+    model = convolutional().eval()
+    with torch.no_grad():
+        model[0].weight *= 3.0
+        model[1].weight[0] *= 1e4
+        model[-1].weight[:, 0] = 0.0
+        model[-1].weight *= 3.0
+        model[-1].bias[:] = -6.0
+    return model
+
+
+def calibrated(model: torch.nn.Module, images: list[np.ndarray]) -> TaskSpec:
+    """A multilabel task whose thresholds part the images in halves."""
+    with torch.no_grad():
+        scores = torch.sigmoid(model(torch.from_numpy(load_inputs(images, SPEC.preprocessing)))).double()
+    assert scores.max() < 0.4, "with 0.5 there should be no label"
+    return task_spec("multilabel", calibration=Calibration(thresholds=tuple(scores.median(dim=0).values.tolist())))
+
+
+def test_labels_lost_at_the_models_own_thresholds_count_though_none_is_lost_at_a_half(tmp_path, images):
+    model = rare_class()
+    spec = calibrated(model, images)
+    with pytest.raises(VerificationError, match="a drop of .* with the model's own thresholds"):
+        export_onnx(model, spec, tmp_path / "m.onnx", precision="int8", images=images)
+    report = export_onnx(
+        model, spec, tmp_path / "m.onnx", precision="int8", images=images, max_accuracy_drop=100.0, verify=False
+    )
+    edge = lt_export.load(tmp_path / "m.onnx")
+    assert not any(len(one["labels"]) for one in edge.predict_batch(images))
+    found = [set(one["labels"].tolist()) for one in edge.predict_batch(images, threshold="auto")]
+    inputs = torch.from_numpy(load_inputs(images, SPEC.preprocessing))
+    with torch.no_grad():
+        above = torch.sigmoid(model(inputs)).numpy() > np.array(spec.calibration.thresholds, np.float32)
+    labels = [{spec.classes.ids[i] for i in np.flatnonzero(row)} for row in above]
+    both = sum(len(a & b) for a, b in zip(found, labels, strict=True))
+    either = sum(len(a) + len(b) for a, b in zip(found, labels, strict=True))
+    assert report.accuracy is not None
+    assert report.accuracy.own_thresholds
+    assert report.accuracy.after == pytest.approx(2 * both / either)
+
+
+def test_images_agree_where_labels_do_at_a_half_and_at_the_models_own_thresholds():
+    expected = np.array([[0.30, 0.10, 0.90], [0.30, 0.10, 0.90]], np.float32)
+    found = np.array([[0.10, 0.10, 0.90], [0.29, 0.10, 0.90]], np.float32)
+    own = task_spec("multilabel", calibration=Calibration(thresholds=(0.2, 0.2, 0.2)))
+    assert compare(found, expected, task_spec("multilabel"), 0.05).agreement == 1.0
+    assert compare(found, expected, own, 0.05).agreement == 0.5
+    high = task_spec("multilabel", calibration=Calibration(thresholds=(0.95, 0.95, 0.95)))
+    assert compare(found, 1 - expected, high, 0.05).agreement == 0.0, "labels at 0.5 count beside them"
 
 
 @pytest.mark.parametrize(

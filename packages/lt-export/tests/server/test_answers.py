@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import html
 import http.server
 import io
 import re
@@ -111,9 +112,13 @@ def test_a_calibrated_model_takes_its_own_thresholds_and_says_so(serve, onnx_wri
     with serve(model=model) as served:
         document = served.client.get("/openapi.json").json()
         answer = served.predict(encoded("PNG"), threshold="auto")
+        page = html.unescape(served.client.get("/docs").text)
     validate(document)
     _, threshold = document["paths"]["/predict"]["post"]["parameters"]
     fits(document, threshold["schema"], "auto")
+    assert threshold["schema"]["oneOf"][1]["type"] == "string"
+    assert '<tr><th>threshold</th><td>number above 0 and below 1 or "auto", 0.5 if not given</td><td>A multi' in page
+    assert '; "auto" takes the threshold that the model has for each class.' in page
     assert answer.json() == expected(lt_export.load(model), encoded("PNG"), threshold="auto")
     assert answer.json() != expected(lt_export.load(model), encoded("PNG"))
 
@@ -264,6 +269,29 @@ def test_info_says_what_the_model_is(served, classifier):
     assert found["device"] == classifier.device
 
 
+def test_info_and_the_first_page_say_that_a_model_is_calibrated(serve, served, onnx_writer, tmp_path):
+    described = with_thresholds(0.999, 0.4, 0.6)
+    calibration = attrs.evolve(described.task.calibration, temperature=1.25)
+    described = attrs.evolve(described, task=attrs.evolve(described.task, calibration=calibration))
+    model = onnx_writer(tmp_path / "multilabel.onnx", task="multilabel", metadata=to_metadata(described))
+    with serve(model=model) as calibrated:
+        document, info = (calibrated.client.get(path).json() for path in ("/openapi.json", "/info"))
+        page, docs = (calibrated.client.get(path).text for path in ("/", "/docs"))
+        own = calibrated.client.post("/predict?threshold=auto", files={"image": ("a.png", encoded("PNG"))})
+        half = calibrated.client.post("/predict", files={"image": ("a.png", encoded("PNG"))})
+    named = [{"id": 10, "name": "red"}, {"id": 20, "name": "green"}, {"id": 30, "name": "blue"}]
+    thresholds = [{**one, "threshold": value} for one, value in zip(named, (0.999, 0.4, 0.6), strict=True)]
+    assert info["calibration"] == {"temperature": 1.25, "thresholds": thresholds}
+    fits(document, {"$ref": "#/components/schemas/Info"}, info)
+    assert "<tr><th>calibration.thresholds[].threshold</th><td>number above 0 and below 1</td>" in docs
+    assert "<td>temperature 1.25; thresholds red 0.999, green 0.4, blue 0.6</td>" in page
+    assert '<button formaction="predict?threshold=auto">' in page
+    assert (own.status_code, half.status_code) == (200, 200)
+    assert own.json() != half.json()
+    assert served.client.get("/info").json()["calibration"] == {"temperature": 1.0, "thresholds": None}
+    assert "threshold=auto" not in served.client.get("/").text
+
+
 def test_unknown_paths_and_methods_are_json_too(served):
     for answer, status in ((served.client.get("/nothing"), 404), (served.client.get("/predict"), 405)):
         assert answer.status_code == status
@@ -295,8 +323,9 @@ def test_docs_names_every_route_and_answer(served):
     assert "The body is larger than 33554432 bytes." in page
     assert "<tr><th>topk</th><td>integer from 1 to 3, 1 if not given</td><td>Number of classes" in page
     assert "<tr><th>200</th><td>Prediction or list of Prediction</td><td>Labels by falling score.</td></tr>" in page
-    assert "<tr><th>classes[].id</th><td>integer</td></tr>" in page
-    assert "<tr><th>max_batch_size</th><td>integer or null</td></tr>" in page
+    assert "<tr><th>classes[].id</th><td>integer</td><td></td></tr>" in page
+    assert "<tr><th>max_batch_size</th><td>integer or null</td><td></td></tr>" in page
+    assert "<tr><th>calibration.thresholds</th><td>list of object or null</td><td>Of each class" in page
     assert "curl -F image=@photo.jpg HOST:PORT/predict" in page
     assert not re.search("[{}]", page.partition("</style>")[2]), "schemas are in words"
 
@@ -357,10 +386,16 @@ def test_metrics_count_answers_by_route_and_status_in_few_series(served, png):
 
 
 def ask(
-    classifier: EdgeClassifier, method: str, path: str, *, stopping: bool = False, **request: object
+    classifier: EdgeClassifier,
+    method: str,
+    path: str,
+    *,
+    stopping: bool = False,
+    config: ServerConfig | None = None,
+    **request: object,
 ) -> httpx.Response:
     """One request to the application in this process."""
-    app = create_app(classifier, ServerConfig())
+    app = create_app(classifier, config)
     app.state.service.stopping = stopping
 
     async def one() -> httpx.Response:
@@ -383,11 +418,73 @@ def test_an_error_of_the_server_says_nothing_of_its_inside(classifier, png, monk
     assert answer.json() == {"error": "internal error; the server's log says more"}
 
 
+def test_pages_of_named_origins_may_read_that_the_server_failed(classifier, png, monkeypatch):
+    monkeypatch.setattr(EdgeClassifier, "run", lambda self, prepared: 1 / 0)
+    shop, allowed = "https://shop.example", "Access-Control-Allow-Origin"
+    request = {"config": ServerConfig(cors_origins=(shop,)), "content": png}
+    answer = ask(classifier, "POST", "/predict", headers={"Origin": shop}, **request)
+    assert (answer.status_code, answer.headers[allowed]) == (500, shop)
+    assert answer.json() == {"error": "internal error; the server's log says more"}
+    assert (
+        allowed
+        not in ask(classifier, "POST", "/predict", headers={"Origin": "https://other.example"}, **request).headers
+    )
+
+
+def test_an_error_of_the_server_reaches_its_log_and_its_metrics(classifier, png, monkeypatch):
+    monkeypatch.setattr(EdgeClassifier, "run", lambda self, prepared: 1 / 0)
+    app = create_app(classifier, ServerConfig(cors_origins=("*",)))
+
+    async def both() -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            with pytest.raises(ZeroDivisionError):
+                await client.post("/predict", content=png)
+            return (await client.get("/metrics")).text
+
+    assert 'lt_export_requests_total{route="/predict",status="500"} 1.0' in asyncio.run(both())
+    app.state.service.work.close()
+
+
 def test_a_stopping_server_is_not_healthy_and_takes_no_more_work(classifier, png):
     assert ask(classifier, "GET", "/health").json() == {"status": "ok"}
     health = ask(classifier, "GET", "/health", stopping=True)
     assert (health.status_code, health.json()) == (503, {"status": "stopping"})
     assert ask(classifier, "POST", "/predict", stopping=True, content=png).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("origin", "sent"),
+    [
+        ("HTTPS://shop.example", "https://shop.example"),
+        ("https://Shop.Example", "https://shop.example"),
+        ("https://shop.example:443", "https://shop.example"),
+        ("http://shop.example:080", "http://shop.example"),
+        ("http://shop.example:08080", "http://shop.example:8080"),
+        ("http://[0:0::1]:5173", "http://[::1]:5173"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_so_is_refused_with_the_form_that_matches(origin, sent):
+    with pytest.raises(ValueError, match=re.escape(f"cors_origins has {origin!r}, which browsers send as {sent!r}")):
+        ServerConfig(cors_origins=(origin,))
+    assert ServerConfig(cors_origins=(sent,)).cors_origins == (sent,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://*.shop.example", "https://*", "https://shop.example\n", "https://sh\0op.example", "https://"),
+        *("https://a b", "https://a:", "https://a:65536", "https://a:b", "https://straße.example", "https://a@b"),
+        *("ftp://a", "null", "https://999.1.1.1", "https://127.1", "http://[::zz]", "http://[1:2]", "", "a,b"),
+    ],
+)
+def test_what_is_no_origin_of_a_page_is_refused(origin):
+    with pytest.raises(ValueError, match="cors_origins must be origins without a path"):
+        ServerConfig(cors_origins=(origin,))
+
+
+@pytest.mark.parametrize("origin", ["*", "http://localhost:5173", "https://1.2.3.4", "http://[::ffff:102:304]"])
+def test_an_origin_as_browsers_send_it_is_taken(origin):
+    assert ServerConfig(cors_origins=("https://a.b", origin)).cors_origins == ("https://a.b", origin)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,37 @@ def test_a_timing_cache_of_something_else_is_refused_and_left_alone(gpu, make_on
     assert not (tmp_path / "m.trt").exists()
 
 
+@pytest.mark.parametrize(
+    ("cache", "message"),
+    [("nowhere/cache", "timing_cache: .*nowhere: there is no such folder"), ("", "timing_cache: .*: is a folder")],
+)
+def test_a_timing_cache_that_cannot_be_written_is_refused_before_the_build(
+    gpu, make_onnx, tmp_path, monkeypatch, cache, message
+):
+    monkeypatch.setattr(gpu.tensorrt, "Builder", lambda log: pytest.fail("a build was begun"))
+    with pytest.raises(EngineError, match=message):
+        build_engine(make_onnx(), tmp_path / "m.trt", timing_cache=tmp_path / cache)
+
+
+def test_a_timing_cache_that_fails_to_be_written_after_the_build_is_a_warning(
+    gpu, make_onnx, tmp_path, monkeypatch, caplog
+):
+    replace = Path.replace
+
+    def full(source, target):
+        if target.name == "cache":
+            raise OSError(28, "No space left on device")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    report = build_engine(make_onnx(), tmp_path / "m.trt", timing_cache=tmp_path / "cache")
+    assert lt_export.load(report.path).selftest().agreement.agreement == 1.0
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"{tmp_path / 'cache'}: the timing cache could not be written: No space left on device"
+    ]
+    assert not (tmp_path / "cache").exists()
+
+
 def test_an_engine_that_answers_differently_is_not_written(gpu, make_onnx, tmp_path):
     build_engine(make_onnx(), tmp_path / "m.trt")
     before = {path.name: path.read_bytes() for path in tmp_path.glob("m.*")}

@@ -64,6 +64,7 @@ def test_the_onnx_file_stays_when_no_engine_can_be_built(without_tensorrt, tmp_p
         ({"precision": "int4"}, "precision must be"),
         ({"max_batchsize": 0}, "max_batchsize"),
         ({"onnx_args": ["verify"]}, "onnx_args must map"),
+        ({"timing_cache": "nowhere/cache"}, "timing_cache: nowhere: there is no such folder"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_written(gpu, tmp_path, arguments, message):

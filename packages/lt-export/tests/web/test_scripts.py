@@ -171,7 +171,10 @@ def test_scores_are_compared_as_in_python(script, found, expected, task):
     limits = LIMITS["fp32"]
     model = {"task": task, "limits": {"difference": limits.difference, "agreement": limits.agreement}}
     answer = script("scores.js", "compareScores", [found], [expected], model)
-    wanted = compare(np.array([found], np.float64), np.array([expected], np.float64), task, limits.difference)
+    spec = TaskSpec(
+        task=task, classes=Classes(range(4), ("a", "b", "c", "d")), preprocessing=Preprocessing(image_size=(8, 8))
+    )
+    wanted = compare(np.array([found], np.float64), np.array([expected], np.float64), spec, limits.difference)
     assert answer["difference"] == wanted.largest_difference
     assert answer["agreement"] == wanted.agreement
     assert answer["passed"] == limits.allow(wanted)

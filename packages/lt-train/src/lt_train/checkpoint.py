@@ -172,7 +172,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     differing = [
         f"  {name}: was {flat_before.get(name, '(not set)')!r}, is {flat_now.get(name, '(not set)')!r}"
         for name in sorted({*flat_before, *flat_now})
-        if name.partition(".")[0] not in FREE_TO_CHANGE and flat_before.get(name) != flat_now.get(name)
+        if name.partition(".")[0] not in FREE_TO_CHANGE and not _same(flat_before.get(name), flat_now.get(name))
     ]
     arguments = [line for line in differing if not line.strip().startswith(DERIVED)]
     differing = arguments or differing
@@ -182,6 +182,13 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
                 [f"{path}: belongs to a run with other arguments; give the same ones, or a new `out`:", *differing]
             )
         )
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether two values are equal; of paths one may be relative to the working directory, and the other absolute."""
+    if before == now or not (isinstance(before, str) and isinstance(now, str)):
+        return bool(before == now)
+    return Path(before).is_absolute() != Path(now).is_absolute() and Path(before).absolute() == Path(now).absolute()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

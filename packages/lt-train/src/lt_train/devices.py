@@ -16,6 +16,10 @@ FP16 = ("16-mixed", "16")
 """What Lightning Fabric takes for mixed precision with fp16."""
 
 
+DEVICE_KEYS = "devices, num_nodes, accelerator, strategy or precision"
+"""What may be wrong where Fabric refuses."""
+
+
 def start_fabric(config: TrainConfig) -> Fabric:
     """Start this run's processes, or join them.
 
@@ -32,9 +36,13 @@ def start_fabric(config: TrainConfig) -> Fabric:
             num_nodes=config.num_nodes,
             **_precision(config),
         )
+    # RuntimeError: the accelerator is not there.
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
+    try:
         fabric.launch()
     except (ValueError, TypeError) as error:
-        raise TrainConfigError(f"devices, num_nodes, accelerator, strategy or precision: {error}") from error
+        raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     return fabric
 
 

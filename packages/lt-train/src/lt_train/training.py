@@ -127,7 +127,7 @@ def fit(
         log_arguments(fabric, arguments, plan, reasons, data, task)
         if fabric.is_global_zero:
             write_settings(out.settings, fabric, arguments, plan, reasons)
-        warn_of_surprises(fabric, classifier, plan, len(data.train))
+        warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
@@ -281,8 +281,12 @@ def log_arguments(
     )
 
 
-def warn_of_surprises(fabric: Fabric, classifier: Classifier, plan: Plan, num_samples: int) -> None:
+def warn_of_surprises(
+    fabric: Fabric, classifier: Classifier, plan: Plan, config: TrainConfig, num_samples: int
+) -> None:
     """Say what is as asked for and still seldom meant."""
+    if config.model_args.class_weights == "balanced" and config.model_args.sampler == "balanced":
+        logger.warning("class_weights and sampler both balance the classes: together they do it twice")
     if plan.batch_size > num_samples:
         logger.warning(
             "batch_size %d is more than the %d training images: each step sees some of them several times",

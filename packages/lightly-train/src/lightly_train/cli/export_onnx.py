@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightly_train.cli.printing import print_json, shown_steps
+from lightly_train.cli.printing import print_json
+from lt_export.terminal import shown_steps
 
 
 def export_onnx(
@@ -30,7 +31,7 @@ def export_onnx(
         model: Exported model (.pt).
         out: ONNX file to write.
         precision: Of the weights; auto is fp32. int8 needs --images.
-        batch_size: Number of images of a fixed batch; another than 1 needs --no-dynamic-batch-size.
+        batch_size: Number of images of a fixed batch; ignored, with a warning, without --no-dynamic-batch-size.
         dynamic_batch_size: Accept any number of images.
         height: Of the input in pixels; the model's own if not given.
         width: Of the input in pixels; the model's own if not given.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from lightly_train.cli.printing import print_json, shown_steps
+from lightly_train.cli.printing import print_json
+from lt_export.terminal import shown_steps
 
 
 def export_tensorrt(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightly_train.cli.printing import one_line, print_error, print_json, print_note, show_progress
+from lightly_train.cli.printing import print_error, print_json, print_note, show_progress
 from lightly_train.loading import load_any
 from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed
+from lt_export.terminal import one_line
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification

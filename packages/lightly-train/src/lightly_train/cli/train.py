@@ -55,8 +55,15 @@ def run(words: Sequence[str]) -> None:
     from lt_train.run_log import first_process
 
     if first_process():
-        exported = str(result.exported_best) if result.exported_best else None
-        print_json({"best_step": result.best_step, **result.best_metrics, "exported_best": exported})
+        files = {"exported_best": result.exported_best, "report": result.report}
+        print_json(
+            {
+                "best_step": result.best_step,
+                **result.best_metrics,
+                **(result.test_metrics or {}),
+                **{name: None if file is None else str(file) for name, file in files.items()},
+            }
+        )
 
 
 def read_words(words: Sequence[str]) -> Arguments:

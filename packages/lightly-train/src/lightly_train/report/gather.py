@@ -19,6 +19,7 @@ import torch
 from lightly_train.arguments import Arguments
 from lightly_train.model import load_model
 from lightly_train.report.data import AugmentedSample, ReportData, Series
+from lightly_train.report.names import metric_name, metric_value
 from lightly_train.report.numbers import count
 from lightly_train.scoring import score_samples
 from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, usable_processors
@@ -26,6 +27,7 @@ from lt_data.torch import Augmentation, sample_order, sample_views
 from lt_models import ClassifierSpec
 from lt_train import RunFolder, TrainResult
 from lt_train.metrics.build import is_classwise
+from lt_train.metrics.plan import LOSS, TEST, TEST_LOSS, VAL
 
 MOST_SCORED = 30_000
 """Validation images of a report; of more an even sample is scored."""
@@ -105,6 +107,7 @@ def gather(run: FinishedRun) -> ReportData:
             ("Validation images", count(len(index.val))),
             ("Classes", count(len(run.task.classes))),
             ("Image size", "{} x {} pixels".format(*run.task.preprocessing.image_size)),
+            *test_facts(run),
         ),
         curves=curves,
         best_step=step,
@@ -149,6 +152,20 @@ def read_settings(path: Path) -> dict[str, Any]:
 def watched_of(path: Path) -> str:
     """The metric that decided, of a run's `metrics.json`."""
     return str(json.loads(path.read_text(encoding="utf-8"))["watched"])
+
+
+def test_facts(run: FinishedRun) -> tuple[tuple[str, str], ...]:
+    """The metrics of the test split, where there is one."""
+    values = run.result.test_metrics
+    if values is None or run.index.test is None:
+        return ()
+    as_validated = {name.replace(TEST_LOSS, LOSS).replace(TEST, VAL): value for name, value in values.items()}
+    rows = [
+        (f"Test: {metric_name(name)}", metric_value(name, value))
+        for name, value in as_validated.items()
+        if not is_classwise(name)
+    ]
+    return ("Test images", count(len(run.index.test))), *rows
 
 
 def read_curves(path: Path) -> dict[str, Series]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lt_export.commands.arguments import Commands, add_command, number, whole
-from lt_export.commands.printing import one_line, shown_steps
+from lt_export.terminal import one_line, shown_steps
 
 
 def add_to(commands: Commands) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lt_export.commands.arguments import Commands, add_command
-from lt_export.commands.printing import one_line
+from lt_export.terminal import one_line
 
 
 def add_to(commands: Commands) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lt_export.commands.arguments import Commands, add_command, add_json
-from lt_export.commands.printing import one_line, print_json
+from lt_export.commands.printing import print_json
+from lt_export.terminal import one_line
 
 if TYPE_CHECKING:
     from lt_export.runtime.description import Description
@@ -77,9 +78,23 @@ def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
         ("mean", ", ".join(f"{value:g}" for value in spec["mean"])),
         ("std", ", ".join(f"{value:g}" for value in spec["std"])),
         ("decoding", decoding),
+        ("temperature", _temperature(values["calibration"]["temperature"])),
+        *([("thresholds", _thresholds(values["calibration"]["thresholds"]))] if values["task"] == "multilabel" else []),
         ("preprocessing", "inside the model" if values["includes_preprocessing"] else "by the runtime"),
         ("precision", values["precision"]),
         ("exported by", f"lt-export {values['lt_export_version'] or 'of unknown version'}"),
         ("checkpoint", f"SHA-256 {values['checkpoint_sha256']}" if values["checkpoint_sha256"] else "not known"),
         ("self-test", f"{values['reference_images']} images" if values["reference_images"] else "none in the file"),
     ]
+
+
+def _temperature(given: float) -> str:
+    return "1: not calibrated" if given == 1 else f"{given:.4g}, inside the model"
+
+
+def _thresholds(given: list[dict[str, Any]] | None) -> str:
+    from lt_data import listed
+
+    if given is None:
+        return "none of its own"
+    return listed([f"{entry['name']} {entry['threshold']:.4g}" for entry in given], SHOWN_CLASSES)

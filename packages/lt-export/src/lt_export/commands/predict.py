@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lt_export.commands.arguments import Commands, add_command, add_json, add_loading, add_selection, load, whole
-from lt_export.commands.printing import one_line, print_json
+from lt_export.commands.printing import print_json
+from lt_export.terminal import one_line
 
 if TYPE_CHECKING:
     from lt_data import FolderPrediction

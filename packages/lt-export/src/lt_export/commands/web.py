@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lt_export.commands.arguments import Commands, add_command
-from lt_export.commands.printing import one_line, shown_steps
+from lt_export.terminal import one_line, shown_steps
 
 HOST, PORT = "127.0.0.1", 8000
 """Where the page can be tried: of this machine alone, where browsers allow the camera without https."""
@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     from lt_export import write_site
-    from lt_export.shell import shell_line
+    from lt_export.shell import NO_LINE, shell_line
 
     with shown_steps():
         site = write_site(
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     server = ["python", "-m", "http.server", str(PORT), "--bind", HOST, "--directory", str(site.folder)]
     print(one_line(f"{'replaced' if site.replaced else 'wrote'} {site.folder} ({site.bytes / 1e6:.1f} MB)"))
-    print(one_line(f"to try it: {shell_line(server)}"))
+    line = shell_line(server)
+    print(one_line(f"to try it: {line}" if line else f"to try it, serve the folder (no command here: {NO_LINE})"))
     print(f"and open http://{HOST}:{PORT}")
     return 0

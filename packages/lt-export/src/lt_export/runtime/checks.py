@@ -101,7 +101,7 @@ def selftest(scores: Scores, description: Description) -> SelfTest:
         raise EdgeModelError("the file has no reference scores; export it anew with this version of lt-export")
     found = scores(probe_images(description.task.preprocessing, len(expected)))
     limits = LIMITS[description.precision]
-    agreement = compare(found, expected, description.task.task, limits.difference)
+    agreement = compare(found, expected, description.task, limits.difference)
     if not limits.allow(agreement):
         raise SelfTestError(
             f"this machine gives other scores than the one that exported the model, limit {limits.difference:.0e}: "

@@ -17,6 +17,7 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
+    from starlette.middleware.errors import ServerErrorMiddleware
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
@@ -82,10 +83,12 @@ def create_app(classifier: EdgeClassifier, config: ServerConfig | None = None) -
                 expose_headers=["Retry-After"],
             )
         )
+    # Starlette's own stands outside of the others, so that its answer would have no header of CORS.
+    middleware.append(Middleware(ServerErrorMiddleware, handler=_failed))
     app = Starlette(
         routes=[Route(path, endpoint, methods=[method]) for path, (method, endpoint) in routes.items()],
         middleware=middleware,
-        exception_handlers={HTTPException: _refused, Exception: _failed},
+        exception_handlers={HTTPException: _refused},
         lifespan=lifespan,
     )
     app.state.service = service

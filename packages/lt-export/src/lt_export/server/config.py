@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import attrs
 
 from lt_data import above, at_least
-
-ORIGIN = re.compile(r"\*|https?://[^/\s?#@]+")
+from lt_export.server.origins import sent_form
 
 
 @attrs.frozen(kw_only=True)
@@ -26,7 +23,8 @@ class ServerConfig:
         body_seconds: Time in which a body must have come.
         stop_seconds: Time that requests in work have to finish once the server is told to stop.
         cors_origins: Origins such as `"https://shop.example"` whose pages browsers let read our answers, or `"*"` for
-            all of them. Cookies and passwords are never taken.
+            all of them. They are compared with what browsers send: in lower case, without the port where it is that
+            of the scheme, without wildcards. Cookies and passwords are never taken.
 
     Raises:
         ValueError: A value is outside its range.
@@ -45,7 +43,11 @@ class ServerConfig:
     @cors_origins.validator
     def _check_origins(self, attribute: attrs.Attribute[tuple[str, ...]], given: tuple[str, ...]) -> None:
         for origin in [given] if isinstance(given, str) else given:
-            if isinstance(given, str) or not (isinstance(origin, str) and ORIGIN.fullmatch(origin)):
+            sent = sent_form(origin) if isinstance(origin, str) else None
+            if isinstance(given, str) or (origin != "*" and sent is None):
                 raise ValueError(
-                    f"cors_origins must be origins without a path, such as ('https://shop.example',), got {origin!r}"
+                    "cors_origins must be origins without a path, such as ('https://shop.example',), each with its "
+                    f"whole host in ASCII, or '*' for all, got {origin!r}"
                 )
+            if origin not in ("*", sent):
+                raise ValueError(f"cors_origins has {origin!r}, which browsers send as {sent!r}; write it so")

@@ -67,16 +67,20 @@ def _fields(schema: Json, before: str = "") -> Iterator[Sequence[str]]:
 
 def kind_of(schema: Json) -> str:
     """A JSON Schema, of the kinds that our document has, in words."""
+    return _kind(schema) + (f", {schema['default']} if not given" if "default" in schema else "")
+
+
+def _kind(schema: Json) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "oneOf" in schema:
         return " or ".join(map(kind_of, schema["oneOf"]))
-    if schema.get("type") == "array":
-        return f"list of {kind_of(schema['items'])}"
     if "enum" in schema:
-        return f"one of {listed([json.dumps(one, ensure_ascii=False) for one in schema['enum']], SHOWN_VALUES)}"
+        values = [json.dumps(one, ensure_ascii=False) for one in schema["enum"]]
+        return values[0] if len(values) == 1 else f"one of {listed(values, SHOWN_VALUES)}"
     given = schema.get("type", "anything")
-    words = [given if isinstance(given, str) else " or ".join(given)]
+    kinds = [given] if isinstance(given, str) else given
+    words = [" or ".join(f"list of {kind_of(schema['items'])}" if kind == "array" else kind for kind in kinds)]
     if "minimum" in schema:
         words.append(f"from {schema['minimum']}")
     if "exclusiveMinimum" in schema:
@@ -85,4 +89,4 @@ def kind_of(schema: Json) -> str:
         words.append(f"to {schema['maximum']}")
     if "exclusiveMaximum" in schema:
         words.append(f"and below {schema['exclusiveMaximum']}")
-    return " ".join(words) + (f", {schema['default']} if not given" if "default" in schema else "")
+    return " ".join(words)

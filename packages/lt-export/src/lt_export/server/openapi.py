@@ -27,7 +27,9 @@ def openapi(classifier: EdgeClassifier, config: ServerConfig) -> Json:
         },
         "paths": {
             "/predict": {"post": _predict(classifier, config)},
-            "/info": {"get": _get("The model: task, classes, preprocessing, precision, versions.", "Info")},
+            "/info": {
+                "get": _get("The model: task, classes, preprocessing, calibration, precision, versions.", "Info")
+            },
             "/health": {
                 "get": {
                     **_get("Whether the server takes requests.", "Health"),
@@ -73,7 +75,7 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
             {
                 "name": "threshold",
                 "in": "query",
-                "description": "A multilabel model gives every class whose score is greater.",
+                "description": _threshold_description(classifier),
                 "schema": _threshold(classifier),
             },
         ],
@@ -96,11 +98,22 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
 
 
 def _threshold(classifier: EdgeClassifier) -> Json:
-    number: Json = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    number = _between()
     if classifier.task.calibration.thresholds is None:
         return {**number, "default": 0.5}
-    own = {"const": "auto", "description": "The model's own threshold for each class."}
+    own = {"type": "string", "enum": ["auto"], "description": "The model's own threshold for each class."}
     return {"oneOf": [number, own], "default": 0.5}
+
+
+def _between() -> Json:
+    return {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+
+
+def _threshold_description(classifier: EdgeClassifier) -> str:
+    own = classifier.task.calibration.thresholds is not None
+    return "A multilabel model gives every class whose score is greater" + (
+        '; "auto" takes the threshold that the model has for each class.' if own else "."
+    )
 
 
 def _schemas(classifier: EdgeClassifier) -> Json:
@@ -119,6 +132,18 @@ def _schemas(classifier: EdgeClassifier) -> Json:
             task={"enum": ["multiclass", "multilabel"]},
             classes={"type": "array", "items": _object(id={"type": "integer"}, name={"type": "string"})},
             preprocessing={"type": "object"},
+            calibration=_object(
+                temperature={
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "description": "Divides the logits, inside the model; 1 where none was fitted.",
+                },
+                thresholds={
+                    "type": ["array", "null"],
+                    "items": _object(id={"type": "integer"}, name={"type": "string"}, threshold=_between()),
+                    "description": 'Of each class, for threshold="auto"; null where none were fitted.',
+                },
+            ),
             includes_preprocessing={"type": "boolean"},
             min_batch_size={"type": "integer", "minimum": 1},
             max_batch_size={"type": ["integer", "null"]},

@@ -47,6 +47,7 @@ def index_page(classifier: EdgeClassifier, config: ServerConfig) -> str:
         ("Classes", f"{len(task.classes)}: {listed(task.classes.names, SHOWN_CLASSES)}"),
         ("Input", "{} x {} pixels, height x width".format(*height_width)),
         ("Precision", classifier.description.precision),
+        ("Calibrated", _calibrated(classifier)),
         ("Runs on", classifier.device),
     ]
     links = " · ".join(f'<a href="{path}">{path}</a>' for path in ("docs", "openapi.json", "info", "health", "metrics"))
@@ -55,10 +56,29 @@ def index_page(classifier: EdgeClassifier, config: ServerConfig) -> str:
         table(rows),
         "<h2>Try it</h2>",
         f'<form action="predict{query}" method="post" enctype="{FORM}">',
-        f'<p><input type="file" name="{FIELD}" multiple required> <button>Classify</button></p>',
+        f'<p><input type="file" name="{FIELD}" multiple required> {_buttons(classifier)}</p>',
         f"<p>At most {config.max_images} files, {config.max_bytes / 2**20:g} MiB together.</p>",
         "</form>",
         f"<p>{links}</p>",
+    )
+
+
+def _calibrated(classifier: EdgeClassifier) -> str:
+    found = classifier.task.calibration
+    parts = [f"temperature {found.temperature:.4g}"] if found.temperature != 1 else []
+    if found.thresholds is not None:
+        each = zip(classifier.task.classes.names, found.thresholds, strict=True)
+        parts.append(f"thresholds {listed([f'{name} {threshold:.4g}' for name, threshold in each], SHOWN_CLASSES)}")
+    return "; ".join(parts) or "no"
+
+
+def _buttons(classifier: EdgeClassifier) -> str:
+    """Without a script, a choice of how to classify is a button each."""
+    if classifier.task.calibration.thresholds is None:
+        return "<button>Classify</button>"
+    own = "Classify with the model's own thresholds"
+    return (
+        f'<button>Classify with a threshold of 0.5</button> <button formaction="predict?threshold=auto">{own}</button>'
     )
 
 

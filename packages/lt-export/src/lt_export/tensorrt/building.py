@@ -13,7 +13,7 @@ from lt_export.runtime import cuda
 from lt_export.runtime.engine_file import AMPERE, ENDINGS, write_engine
 from lt_export.runtime.files import read_bounded
 from lt_export.runtime.tensorrt_library import what_is_missing
-from lt_export.shell import shell_line
+from lt_export.shell import NO_LINE, shell_line
 from lt_export.tensorrt.command import trtexec_command
 from lt_export.tensorrt.network import build_serialized
 from lt_export.tensorrt.options import BuildOptions
@@ -51,7 +51,7 @@ def build_engine(
         max_batchsize: Largest number of images at once.
         workspace_gb: Memory on the GPU that one operator may use, in GiB; None for all of it.
         timing_cache: A file with measurements of earlier builds, which shortens this one; read where it is, and
-            written anew.
+            written anew. Its folder must be there; where writing fails after the build, the log warns of it.
         version_compatible: Whether newer versions of TensorRT shall run the engine too. It may be slower, and holds
             code for the processor beside that for the GPU.
         hardware_compatible: Whether other GPUs of the Ampere generation or newer shall run it too. It may be slower.
@@ -76,7 +76,9 @@ def build_engine(
         hardware_compatible=hardware_compatible,
         verbose=verbose,
     )
-    return build_with(as_path(onnx, "onnx", EdgeModelError), check_place(out), options)
+    engine = check_place(out)
+    check_timing_cache(options.timing_cache)
+    return build_with(as_path(onnx, "onnx", EdgeModelError), engine, options)
 
 
 def build_with(onnx: Path, engine: Path, options: BuildOptions) -> EngineBuild:
@@ -101,13 +103,30 @@ def check_place(given: str | os.PathLike[str]) -> Path:
         raise EngineError(f"{out}: an engine's name ends in {', '.join(ENDINGS)}")
     if out.is_dir():
         raise EngineError(f"{out}: is a folder; name a file")
-    if not out.parent.is_dir():
-        raise EngineError(f"{out.parent}: there is no such folder")
-    try:
-        check_writable(out.parent)
-    except OSError as error:
-        raise EngineError(f"{out.parent}: cannot be written to: {error.strerror}") from error
+    _check_folder(out.parent)
     return out
+
+
+def check_timing_cache(path: Path | None) -> None:
+    """See whether a timing cache can be written, before the minutes whose measurements it shall hold.
+
+    Raises:
+        EngineError: It cannot.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise EngineError(f"timing_cache: {path}: is a folder; name a file")
+    _check_folder(path.parent, "timing_cache: ")
+
+
+def _check_folder(folder: Path, argument: str = "") -> None:
+    if not folder.is_dir():
+        raise EngineError(f"{argument}{folder}: there is no such folder")
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise EngineError(f"{argument}{folder}: cannot be written to: {error.strerror}") from error
 
 
 def _build(source: EngineSource, out: Path, options: BuildOptions) -> EngineBuild:
@@ -131,10 +150,18 @@ def _build(source: EngineSource, out: Path, options: BuildOptions) -> EngineBuil
     logger.info("writing %s", out)
     write_engine(out, built.engine, manifest)
     if options.timing_cache is not None:
-        with atomic_write(options.timing_cache) as stream:
-            stream.write(built.timing_cache)
+        _write_timing_cache(options.timing_cache, built.timing_cache)
     logger.info("built %s (%.1f MB): %s", out, len(built.engine) / 1e6, verification)
     return EngineBuild.of(out, manifest, verification)
+
+
+def _write_timing_cache(path: Path, content: bytes) -> None:
+    """Only the next build is slower where this fails: the engine is written by now."""
+    try:
+        with atomic_write(path) as stream:
+            stream.write(content)
+    except OSError as error:
+        logger.warning("%s: the timing cache could not be written: %s", path, error.strerror or error)
 
 
 def _timing_cache(path: Path | None) -> bytes:
@@ -147,10 +174,14 @@ def _without_tensorrt(missing: str, source: EngineSource, out: Path, options: Bu
     given = f"{str(source.path)!r}, {str(out)!r}" + (", version_compatible=True" * options.version_compatible)
     words = ["lt-export", "describe-engine", str(source.path), str(out)]
     words += ["--version-compatible"] * options.version_compatible
-    return (
+    first = (
         f"no engine was built: {missing}\n"
-        f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it, and "
-        f"so does this (TensorRT 11 needs no --stronglyTyped):\n"
+        f"The ONNX file is {source.path}. Where TensorRT and the GPU are, build_engine makes the engine from it"
+    )
+    if not command:
+        return f"{first}. No command of trtexec is shown, since {NO_LINE}; rename the files for one."
+    return (
+        f"{first}, and so does this (TensorRT 11 needs no --stronglyTyped):\n"
         f"  {command}\n"
         f"and then, so that `load` runs it, one of these:\n"
         f"  {shell_line(words)}\n"

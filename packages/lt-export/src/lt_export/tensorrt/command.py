@@ -11,7 +11,7 @@ from lt_export.tensorrt.source import EngineSource
 
 
 def trtexec_command(source: EngineSource, out: Path, options: BuildOptions) -> str:
-    """A command for the shell of this system; TensorRT 11, whose networks are always so, needs no `--stronglyTyped`."""
+    """A command as `shell_line` makes it; TensorRT 11, whose networks are always so, needs no `--stronglyTyped`."""
     arguments = ["trtexec", f"--onnx={source.path}", f"--saveEngine={out}", "--stronglyTyped", "--noTF32"]
     # trtexec refuses shapes for a file whose own are fixed.
     if source.fixed_batch is None:

@@ -11,7 +11,7 @@ import attrs
 
 from lt_data import TaskSpec, listed
 from lt_export.errors import EngineError
-from lt_export.tensorrt.building import build_with, check_place
+from lt_export.tensorrt.building import build_with, check_place, check_timing_cache
 from lt_export.tensorrt.options import BuildOptions
 from lt_export.tensorrt.record import EngineBuild
 
@@ -97,6 +97,7 @@ def export_tensorrt(
         verbose=verbose,
     )
     engine = check_place(out)
+    check_timing_cache(options.timing_cache)
     if precision not in ("auto", "fp32", "fp16"):
         raise EngineError(f"precision must be 'auto', 'fp32' or 'fp16', got {precision!r}")
     further = _onnx_args({} if onnx_args is None else onnx_args, [*inspect.signature(export_onnx).parameters])
