@@ -222,6 +222,13 @@ def test_a_wrong_model_is_one_line(tmp_path):
     assert "nothing.onnx" in done.stderr
 
 
+def test_a_wrong_origin_is_one_line(model):
+    program = [sys.executable, "-m", "lt_export.cli", "serve", str(model), "--cors-origin", "https://shop.example/page"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "cors_origins must be origins without a path" in done.stderr
+
+
 def send_slowly(connection: socket.socket, *, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
