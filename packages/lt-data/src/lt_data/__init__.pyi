@@ -32,7 +32,6 @@ from .index.scan import Scan as Scan
 from .index.write import write_split as write_split
 from .inputs import load_inputs as load_inputs
 from .prediction import Prediction as Prediction
-from .prediction import Threshold as Threshold
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels
 from .preprocessing import preprocess as preprocess
@@ -43,6 +42,7 @@ from .task import Calibration as Calibration
 from .task import Classes as Classes
 from .task import Preprocessing as Preprocessing
 from .task import TaskSpec as TaskSpec
+from .threshold import Threshold as Threshold
 from .transform_config import ColorJitter as ColorJitter
 from .transform_config import Normalize as Normalize
 from .transform_config import RandomCrop as RandomCrop

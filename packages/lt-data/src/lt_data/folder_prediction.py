@@ -23,9 +23,10 @@ from lt_data.files import atomic_write, check_writable
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
 from lt_data.index.samples import SampleIndex
-from lt_data.prediction import Threshold, check_selection, select_labels
+from lt_data.prediction import check_selection, select_labels
 from lt_data.processors import usable_processors
 from lt_data.task import TaskSpec
+from lt_data.threshold import Threshold
 
 Prepare = Callable[["Path | Frame"], npt.NDArray[Any]]
 Score = Callable[[Sequence[npt.NDArray[Any]]], npt.NDArray[np.float32]]

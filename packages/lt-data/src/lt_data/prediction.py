@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Literal, TypeAlias, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from lt_data.errors import PredictionArgumentError
 from lt_data.task import TaskSpec
-
-Threshold: TypeAlias = float | Literal["auto"]
-"""A score in (0, 1), or those that the model has for each class."""
+from lt_data.threshold import Threshold
 
 
 class Prediction(TypedDict):
