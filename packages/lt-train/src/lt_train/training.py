@@ -47,10 +47,13 @@ from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
-from lt_train.signals import leave_on_signals, stop_request
+from lt_train.signals import StopRequest, leave_on_signals, stop_request
 from lt_train.state import TrainState, Validation
 
 logger = logging.getLogger(__name__)
+
+Page = Callable[[TrainResult, torch.device], "Path | None"]
+"""Writes a page about a run, and returns its file, None where there is none."""
 
 
 def fit(
@@ -65,7 +68,7 @@ def fit(
     has_weights: bool = False,
     resume: bool = False,
     earlier: Sequence[logging.LogRecord] = (),
-    page: Callable[[TrainResult, torch.device], Path | None] | None = None,
+    page: Page | None = None,
 ) -> TrainResult:
     """Train a classifier, multiclass or multilabel as `task` says; `metrics.json` and `per_class.csv` come at the end.
 
@@ -83,9 +86,9 @@ def fit(
         has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
-        page: Writes a page about the run, and returns its file, None where there is none. It is called in the first
-            process, with the result and the device that validated, when all other files are on the disk and before the
-            loggers end: those that keep the model keep the page too.
+        page: Writes a page about the run. It is called in the first process, with the result and the device that
+            validated, when all other files are on the disk and before the loggers end: those that keep the model keep
+            the page too.
 
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
@@ -114,62 +117,39 @@ def fit(
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
     classifier.to(fabric.device)
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
-    left: BaseException | None = None
     with ExitStack() as at_last, ExitStack() as stack:
+        console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
             prepare(out, data, resume=resume)
-        fabric.barrier()
-        console = Console(stderr=True, quiet=not fabric.is_global_zero)
-        if fabric.is_global_zero:
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
-        log_arguments(fabric, arguments, plan, reasons, data, task)
-        if fabric.is_global_zero:
             write_settings(out.settings, fabric, arguments, plan, reasons)
+        fabric.barrier()
+        log_arguments(fabric, arguments, plan, reasons, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         cache = stack.enter_context(sample_cache(data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
-        if resume and fabric.is_global_zero:
-            for name in (*([LOSS] if state.validation_due else []), TEST_LOSS):
-                drop_values(out.metrics, state.step, name)
+        if fabric.is_global_zero:
+            _begin_files(out, state, asked, resume=resume)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)
         )
-        if asked is not None and fabric.is_global_zero and not resume:
-            write_run_config(out.config, asked)
         if not resume:
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
         with progress.shown(), worker_errors(at_last), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
-        run.report(state)
-        test: Validation | None = None
-        if data.test is not None:
-            with worker_errors(at_last), memory_errors():
-                test = score_test_split(run, state, data.test, stop)
-        if test is not None:
-            loggers.log(state.step, test.metrics)
-            run.report(state, test)
-        result = run.result(state, test)
-        log_result(result, watched)
-        log_end(loggers, state, run, result)
-        del run, state
+        with worker_errors(at_last), memory_errors():
+            result = _end(run, state, loggers, stop)
+        del run, state  # moments and gradients: their memory is free for the page
         if page is not None and fabric.is_global_zero:
             if not sharded:
-                classifier.to("cpu")  # with moments and gradients gone, the device's memory is free for the page
-            try:
-                with leave_on_signals():
-                    result = attrs.evolve(result, report=page(result, fabric.device))
-            except (KeyboardInterrupt, SystemExit) as stopped:
-                left = stopped  # only the page was stopped: for the loggers the run is complete
-            if result.report is not None:
-                loggers.report(result.report)
-    if left is not None:
-        raise left
+                classifier.to("cpu")
+            result = _with_page(page, result, fabric.device, loggers)
     return result
 
 
@@ -181,6 +161,39 @@ def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
     out.prepare()
     if data.split is not None:
         write_split(data.split, out.split)
+
+
+def _begin_files(out: RunFolder, state: TrainState, asked: Mapping[str, Any] | None, *, resume: bool) -> None:
+    """What a new run is asked for; a resumed one drops the values that it will log again."""
+    if resume:
+        for name in (*([LOSS] if state.validation_due else []), TEST_LOSS):
+            drop_values(out.metrics, state.step, name)
+    elif asked is not None:
+        write_run_config(out.config, asked)
+
+
+def _end(run: Run, state: TrainState, loggers: Loggers, stop: StopRequest) -> TrainResult:
+    """Test where there is a test split, and hand everything to the loggers."""
+    run.report(state)
+    test: Validation | None = None
+    if run.data.test is not None:
+        test = score_test_split(run, state, run.data.test, stop)
+    if test is not None:
+        loggers.log(state.step, test.metrics)
+        run.report(state, test)
+    result = run.result(state, test)
+    log_result(result, run.watched)
+    log_end(loggers, state, run, result)
+    return result
+
+
+def _with_page(page: Page, result: TrainResult, device: torch.device, loggers: Loggers) -> TrainResult:
+    with leave_on_signals():
+        file = page(result, device)
+    if file is None:
+        return result
+    loggers.report(file)
+    return attrs.evolve(result, report=file)
 
 
 def log_start(loggers: Loggers, arguments: Mapping[str, Any], plan: Plan, run: Run) -> None:
@@ -204,6 +217,7 @@ def log_end(loggers: Loggers, state: TrainState, run: Run, result: TrainResult) 
             loggers.picture(validation.step, f"confusion/{name}", draw)
     test = [run.out.test_per_class] if result.test_metrics is not None else []
     loggers.files((run.out.report, run.out.per_class, *test, run.out.log), result.exported_best)
+    loggers.have_all = True
 
 
 def log_result(result: TrainResult, watched: str) -> None:

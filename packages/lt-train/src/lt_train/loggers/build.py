@@ -21,10 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 class Loggers(MetricLogger):
-    """Several loggers as one; none on ranks above 0."""
+    """Several loggers as one; none on ranks above 0.
+
+    Attributes:
+        have_all: Whether they have been given all of a complete run; a page about it may follow.
+    """
 
     def __init__(self, members: Sequence[MetricLogger]) -> None:
         self._members = members
+        self.have_all = False
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Hand values to each."""
@@ -99,7 +104,7 @@ def open_loggers(args: LoggerArgs, folder: RunFolder, *, resume_step: int, enabl
         yield loggers
         outcome = "finished"
     except (KeyboardInterrupt, SystemExit):
-        outcome = "stopped"
+        outcome = "finished" if loggers.have_all else "stopped"
         raise
     finally:
         loggers.close(outcome)
