@@ -2,9 +2,9 @@ from . import errors as errors
 from .calibration import CalibrationResult as CalibrationResult
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
+from .loading import load_model as load_model
 from .model import ImageClassification as ImageClassification
 from .model import Prediction as Prediction
-from .model import load_model as load_model
 from .models import list_models as list_models
 from .results import OnnxExport as OnnxExport
 from .results import TensorRTExport as TensorRTExport

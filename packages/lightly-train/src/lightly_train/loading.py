@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    import torch
+
     from lightly_train.model import ImageClassification
     from lt_export import EdgeClassifier
 
@@ -31,6 +33,34 @@ def load_any(path: str | os.PathLike[str], *, device: str = "auto") -> ImageClas
         import lt_export
 
         return lt_export.load(path, device=cast("Any", device))  # refuses what it does not know
-    from lightly_train.model import load_model
-
     return load_model(path, device=device)
+
+
+def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:
+    """Load an exported model or a checkpoint, ready to predict.
+
+    Args:
+        path: Such as `out/my_experiment/exported_models/exported_best.pt`.
+        device: Where it runs; auto is the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
+    """
+    from lightly_train.model import ImageClassification
+    from lightly_train.source_file import SourceFile
+    from lt_train import load_exported
+
+    exported = load_exported(Path(path))
+    source = SourceFile.of(Path(path))
+    model = ImageClassification(exported.build(), exported.task, source, metrics=exported.metrics, step=exported.step)
+    return model.to(_device(device)).eval()
+
+
+def _device(device: str | torch.device) -> torch.device:
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from lightly_train.model_file import save_model
 from lightly_train.progress import ProgressArg, shown_progress
-from lightly_train.scores import probabilities
+from lightly_train.scores import depends_on_temperature, probabilities
 from lightly_train.source_file import SourceFile
 from lightly_train.summary import as_html, as_text, summary_rows
 from lightly_train.tensor_images import without_tensors
@@ -24,13 +25,11 @@ from lt_data import (
     TaskSpec,
     Threshold,
     check_selection,
-    check_writable,
     listed,
     load_inputs,
     select_labels,
 )
 from lt_models import Classifier
-from lt_train import ExportedModel, ModelFileError, load_exported, save_exported
 
 if TYPE_CHECKING:
     from lightly_train.calibration import CalibrationResult
@@ -280,13 +279,9 @@ class ImageClassification(nn.Module):
             OutOfSpaceError: It does not fit on the disk.
             OSError: It cannot be written.
         """
-        check_model_file(Path(out))
-        state = {name: tensor.detach().cpu() for name, tensor in self.classifier.state_dict().items()}
-        content = ExportedModel(
-            task=self.task, spec=self.classifier.spec, state=state, metrics=self.metrics, step=self.step or 0
-        )
-        save_exported(Path(out), content)
-        self._source = SourceFile.of(Path(out))
+        path = Path(out)
+        save_model(path, self.classifier, self.task, metrics=self.metrics, step=self.step or 0)
+        self._source = SourceFile.of(path)
 
     def embed(self, images: Sequence[ImageLike | torch.Tensor], *, batch_size: int = 16) -> npt.NDArray[np.float32]:
         """What the backbone makes of images: the pooled features that the head gets.
@@ -483,50 +478,3 @@ class ImageClassification(nn.Module):
 
     def _sha256(self) -> str:
         return self._source.sha256() if self._source else ""
-
-
-def check_model_file(path: Path) -> None:
-    """Refuse a place to which `ImageClassification.save` could not write.
-
-    Raises:
-        ModelFileError: The name does not end in .pt, or is a folder's; or the file's folder is missing or cannot be
-            written to.
-    """
-    folder = path.absolute().parent
-    if path.suffix.lower() != ".pt" or path.is_dir():
-        raise ModelFileError(f"{path}: name a file that ends in .pt")
-    if not folder.is_dir():
-        raise ModelFileError(f"{folder}: there is no such folder")
-    try:
-        check_writable(folder)
-    except OSError as error:
-        raise ModelFileError(f"{folder}: cannot be written to: {error.strerror}") from error
-
-
-def depends_on_temperature(name: str) -> bool:
-    """Whether a logged metric follows from how sure scores are, and not from their order or a threshold of 0.5."""
-    return name.endswith(("loss", "expected_calibration_error"))
-
-
-def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "auto") -> ImageClassification:
-    """Load an exported model or a checkpoint, ready to predict.
-
-    Args:
-        path: Such as `out/my_experiment/exported_models/exported_best.pt`.
-        device: Where it runs; auto is the first of CUDA, MPS and CPU that is there.
-
-    Raises:
-        ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
-    """
-    exported = load_exported(Path(path))
-    source = SourceFile.of(Path(path))
-    model = ImageClassification(exported.build(), exported.task, source, metrics=exported.metrics, step=exported.step)
-    return model.to(_device(device)).eval()
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -12,3 +12,8 @@ def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
     if task.calibration.temperature != 1.0:
         logits = logits / task.calibration.temperature
     return logits.softmax(dim=1) if task.task == "multiclass" else logits.sigmoid()
+
+
+def depends_on_temperature(name: str) -> bool:
+    """Whether a logged metric follows from how sure scores are, and not from their order or a threshold of 0.5."""
+    return name.endswith(("loss", "expected_calibration_error"))

@@ -295,7 +295,7 @@ def test_loading_is_told_step_by_step(make_model, package, serve, chromium, tmp_
 def test_classes_are_listed_and_found_by_a_part_of_their_name_or_by_their_id(open_model):
     opened, _ = open_model()
     opened.page.click("summary")
-    listed = lambda: opened.page.locator("#classes li").all_inner_texts()  # noqa: E731
+    listed = opened.page.locator("#classes li").all_inner_texts
     assert listed() == ["10 <b>cat</b>", "20 dog & wolf", "30 ship", f"{-(2**63)} Mühle"]
     assert opened.page.inner_text("#found") == "4 of 4"
     for typed, expected in (("MÜH", [f"{-(2**63)} Mühle"]), ("20", ["20 dog & wolf"]), ("bird", [])):

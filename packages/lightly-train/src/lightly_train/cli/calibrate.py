@@ -33,7 +33,8 @@ def calibrate(
         batch_size: Images at once.
         num_workers: Processes that load images.
     """
-    from lightly_train.model import check_model_file, load_model
+    from lightly_train.loading import load_model
+    from lightly_train.model_file import check_model_file
 
     check_model_file(out)
     loaded = load_model(model)

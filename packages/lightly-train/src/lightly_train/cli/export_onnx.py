@@ -42,7 +42,7 @@ def export_onnx(
         images: Folder of real images to verify and quantise with; class folders in it are the labels.
         max_accuracy_drop: For int8 alone: points of accuracy that it may lose on these images.
     """
-    from lightly_train.model import load_model
+    from lightly_train.loading import load_model
 
     with shown_steps():
         export = load_model(model, device="cpu").export_onnx(

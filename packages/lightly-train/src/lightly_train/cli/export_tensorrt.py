@@ -38,7 +38,7 @@ def export_tensorrt(
         hardware_compatible: Let other GPUs of the Ampere generation or newer run it too.
         verbose: Show what TensorRT says.
     """
-    from lightly_train.model import load_model
+    from lightly_train.loading import load_model
 
     with shown_steps():
         export = load_model(model, device="cpu").export_tensorrt(

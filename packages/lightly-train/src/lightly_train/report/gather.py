@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from lightly_train.arguments import Arguments
-from lightly_train.model import load_model
+from lightly_train.loading import load_model
 from lightly_train.report.data import AugmentedSample, ReportData, Series
 from lightly_train.report.names import metric_name, metric_value
 from lightly_train.report.numbers import count
