@@ -138,7 +138,10 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["predct"], 'Unknown command "predct"'),
         (["list-models", "nothing/*"], "no model matches"),
         (["check-data", "nothing.yaml"], "nothing.yaml does not exist"),
-        (["check-data"], "--data requires an argument"),
+        (["check-data"], "data: this key is required"),
+        (["check-data", "--data.trian", "a"], "did you mean `train`?"),
+        (["check-data", "a.yaml", "--num-workers", "0"], "num_workers"),
+        (["preview", "--data.train", "a", "--out", "a.png"], "data.val: this key is required"),
         (["preview", "nothing.yaml", "--out", "a.png"], "nothing.yaml does not exist"),
         (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
         (["preview"], "out   this key is required"),
@@ -196,6 +199,18 @@ def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folde
     found = call("check-data", bad, "--json")
     assert found.status == 2
     assert json.loads(found.out)["ok"] is False
+
+
+@pytest.mark.parametrize("with_file", [False, True], ids=["without a file", "beside a file"])
+def test_data_are_described_with_options_alone_or_beside_a_file(call, data, data_file, tmp_path, with_file):
+    described = [f"--data.{key}={data[key]}" for key in ("train", "val")]
+    words = [data_file, "--data.ignore-classes", "red"] if with_file else [*described, "--data.ignore-classes", "[red]"]
+    checked = call("check-data", *words, "--json")
+    assert checked.status == 0, checked.err
+    assert json.loads(checked.out)["splits"][0]["counts"].keys() == {"blue", "green"}
+    out = tmp_path / "picture.png"
+    drawn = call("preview", *words, "--out", out, "--num-samples", 1, "--num-variants", 1)
+    assert (drawn.status, out.exists()) == (0, True), drawn.err
 
 
 def test_a_preview_is_a_picture_of_the_asked_transforms(call, data_file, tmp_path):
@@ -276,6 +291,15 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     assert asked == [("a b.pt", "d.yaml", settings)]
 
 
+@pytest.mark.parametrize("name", ["check-data", "preview"])
+def test_help_shows_that_data_may_be_a_file_or_options(call, name):
+    shown = " ".join(call(name, "--help").out.split())
+    assert f"Usage: lightly-train {name} DATA " in shown
+    assert "DATA, --data path|mapping" in shown
+    assert " --data.train path|null Folder" in shown
+    assert "DATA, --data.train" not in shown
+
+
 def test_help_names_every_command_and_the_exit_statuses(call):
     shown = call("--help")
     assert shown.status == 0
@@ -286,9 +310,7 @@ def test_help_names_every_command_and_the_exit_statuses(call):
         assert name in shown.out
 
 
-@pytest.mark.parametrize(
-    "name", ["predict", "calibrate", "export-onnx", "export-tensorrt", "check-data", "list-models", "info"]
-)
+@pytest.mark.parametrize("name", ["predict", "calibrate", "export-onnx", "export-tensorrt", "list-models", "info"])
 def test_help_of_a_command_has_types_and_defaults(call, name):
     shown = call(name, "--help")
     assert shown.status == 0

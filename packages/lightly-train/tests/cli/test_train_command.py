@@ -172,6 +172,14 @@ def test_all_that_is_wrong_is_told_at_once_with_the_nearest_names(call, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_file_that_describes_data_is_not_taken_for_one_of_arguments(call, data, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: {data['train']}\nval: {data['val']}\n", encoding="utf-8")
+    failed = call("train", "--config", tmp_path / "data.yaml", "--out", tmp_path / "run", "--model", MODEL)
+    assert failed.status == 2
+    assert f"{tmp_path / 'data.yaml'} describes data; give it as --data" in failed.err
+    assert "unknown key" not in failed.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

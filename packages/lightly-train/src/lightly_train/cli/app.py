@@ -7,9 +7,8 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from lightly_train.cli import evaluate, preview, train
+from lightly_train.cli import check_data, evaluate, preview, train
 from lightly_train.cli.calibrate import calibrate
-from lightly_train.cli.check_data import check_data
 from lightly_train.cli.export_onnx import export_onnx
 from lightly_train.cli.export_tensorrt import export_tensorrt
 from lightly_train.cli.help_text import HelpText
@@ -23,7 +22,6 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "calibrate": calibrate,
     "export-onnx": export_onnx,
     "export-tensorrt": export_tensorrt,
-    "check-data": check_data,
     "list-models": list_models,
     "info": info,
 }
@@ -50,7 +48,12 @@ def build_app(epilog: str, wanted: str = "") -> App:
     for name in [wanted] if wanted in PLAIN else PLAIN:
         app.command(PLAIN[name], name=name)
     if wanted not in PLAIN:
-        for name, module in (("train", train), ("evaluate", evaluate), ("preview", preview)):
+        for name, module in (
+            ("train", train),
+            ("evaluate", evaluate),
+            ("check-data", check_data),
+            ("preview", preview),
+        ):
             add_nested(app, name, module.SUMMARY, module.options(), module.POSITIONAL)
         app.register_install_completion_command()
     return app

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
 from lightly_train.cli.kinds import fields, members, read_value, settings_class, value_kind
 from lightly_train.cli.options import Place
-from lt_data import ConfigError, Problem, structure
-
-T = TypeVar("T")
+from lt_data import Problem
 
 
 @attrs.frozen
@@ -46,22 +44,6 @@ def collect(words: Sequence[str], kinds: Mapping[str, Any], positional: Sequence
             found.values[(name,)] = read_value(word, kinds[name])
         else:
             found.problems.append(Problem(repr(word), "is not the value of an option; options begin with two dashes"))
-    return found
-
-
-def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str]) -> T:
-    """The arguments in `words` as an object of the attrs class that describes them.
-
-    Raises:
-        ConfigError: Lists every word, key and value that is wrong.
-    """
-    typed = collect(words, kinds_of(cls), positional)
-    try:
-        found = structure(merged({}, typed.values), cls, "")
-    except ConfigError as error:
-        raise ConfigError([*typed.problems, *error.problems]) from error
-    if typed.problems:
-        raise ConfigError(typed.problems)
     return found
 
 

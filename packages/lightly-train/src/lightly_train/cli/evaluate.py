@@ -8,9 +8,9 @@ from typing import Literal
 
 import attrs
 
-from lightly_train.cli.collect import read_as
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
+from lightly_train.cli.typed import read_as
 from lightly_train.run_config import asked
 from lt_data import at_least
 from lt_train import MetricArgs

@@ -46,12 +46,13 @@ def nested_help(name: str, summary: str, options: Sequence[Option], positional: 
     required = [option for option in options if option.required and option.place[0] not in positional]
     words = [word.upper() for word in positional] + [f"{one.name} {one.place[0].upper()}" for one in required]
     lines = [f"Usage: lightly-train {name} {' '.join(words)} [OPTIONS]\n", paragraph(summary)]
+    whole = {(name,) for name in positional}
     for group in dict.fromkeys(map(group_of, options)):
         lines.append(f"{group}:")
         for option in options:
             if group_of(option) == group:
                 label = [option.name] if option.kind is bool else [f"{option.name} {option.shown_kind}"]
-                label = [option.place[0].upper(), *label] if option.place[0] in positional else label
+                label = [option.place[0].upper(), *label] if option.place in whole else label
                 default = option.shown_default
                 lines += _row(", ".join(label), option.description, required=option.required, default=default)
         lines.append("")

@@ -21,7 +21,7 @@ def add_nested(app: App, name: str, summary: str, options: Sequence[Option], pos
 
     Its body is empty: whoever has completion from cyclopts runs the command otherwise.
     """
-    parameters = [_parameter(option, option.place[0] in positional) for option in options]
+    parameters = [_parameter(option, option.place in {(word,) for word in positional}) for option in options]
     app.command(_with_signature(parameters), name=name, help=summary)
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 import attrs
 
-from lightly_train.cli.collect import read_as
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
-from lt_data import TransformConfig
+from lightly_train.cli.typed import read_as
+from lt_data import DataConfig, TransformConfig
 
 SUMMARY = "Write a picture of training samples as the model sees them: validation's way, then augmented."
 POSITIONAL = ("data",)
@@ -22,7 +22,8 @@ class Arguments:
     """What the picture shows.
 
     Attributes:
-        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes.
+        data: YAML file with the keys train and val, or train_csv and val_csv, and others such as classes; or each key
+            as an option of its own.
         out: PNG file to write; one that exists is replaced.
         transform_args: As for train.
         classification_task: As for train.
@@ -31,7 +32,7 @@ class Arguments:
         seed: As for train: the variants are those of a run with this seed.
     """
 
-    data: Path
+    data: Path | DataConfig
     out: Path
     transform_args: TransformConfig | None = None
     classification_task: Literal["multiclass", "multilabel"] = "multiclass"

@@ -31,7 +31,7 @@ EPILOG = (
     "was stopped has saved first. With any command, --debug shows the traceback of an error."
 )
 
-NESTED = ("train", "evaluate", "preview")
+NESTED = ("train", "evaluate", "check-data", "preview")
 """Commands with options such as --model-args.lr, each a module; cyclopts runs the others."""
 
 
@@ -62,7 +62,7 @@ def dispatch(words: Sequence[str]) -> Any:
     name = words[0] if words else ""
     if name not in NESTED:
         return _run_with_cyclopts(name, words)
-    command = importlib.import_module(f"lightly_train.cli.{name}")
+    command = importlib.import_module(f"lightly_train.cli.{name.replace('-', '_')}")
     if any(word in HELP for word in words):
         print(nested_help(name, command.SUMMARY, command.options(), command.POSITIONAL, EPILOG), end="")
         return 0

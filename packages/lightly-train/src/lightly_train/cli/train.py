@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import yaml
 
 import lightly_train.train
 from lightly_train.arguments import Arguments, argument_kinds, read_arguments
-from lightly_train.cli.collect import collect, merged
-from lightly_train.cli.kinds import fields, members
+from lightly_train.cli.collect import collect
+from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of
 from lightly_train.cli.printing import print_json
-from lt_data import ConfigError, DataConfig, Problem, load_data_config
+from lightly_train.cli.typed import with_typed
+from lt_data import ConfigError, DataConfig, Problem
 from lt_train.yaml_text import read_file
 
 POSITIONAL = ()
@@ -90,14 +90,6 @@ def _defaults() -> dict[str, Any]:
     return {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
 
 
-def with_typed(base: Mapping[str, Any], typed: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """The arguments of a file with the options beside it; a file of `data` is read where a key of it is typed."""
-    data = typed.get(("data",), base.get("data"))
-    if isinstance(data, str) and any(place[0] == "data" and len(place) > 1 for place in typed):
-        base, typed = {**base, "data": _read_data(Path(data))}, {p: v for p, v in typed.items() if p != ("data",)}
-    return merged(base, typed)
-
-
 def _read_config(file: Path, problems: list[Problem]) -> dict[str, Any]:
     try:
         content = read_file(file.expanduser())
@@ -107,24 +99,7 @@ def _read_config(file: Path, problems: list[Problem]) -> dict[str, Any]:
     if not isinstance(content, dict):
         problems.append(Problem("--config", f"{file} must hold arguments such as `out`, `data` and `model`, as YAML"))
         return {}
+    if content.keys() <= set(fields(DataConfig)) and not content.keys() & set(argument_kinds()):
+        problems.append(Problem("--config", f"{file} describes data; give it as --data"))
+        return {}
     return {str(key): value for key, value in content.items()}
-
-
-def _read_data(file: Path) -> Any:
-    """The keys in a file of `data`, its paths relative to its folder.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    try:
-        content = read_file(file.expanduser())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        content = None
-    if not isinstance(content, dict):
-        load_data_config(file)  # says why
-        return str(file)
-    paths = [name for name, field in fields(DataConfig).items() if Path in members(field.type)]
-    for key in paths:
-        if isinstance(content.get(key), str):
-            content[key] = os.path.join(file.expanduser().parent, os.path.expanduser(content[key]))  # noqa: PTH111
-    return content

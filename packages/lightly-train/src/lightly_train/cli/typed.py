@@ -1,0 +1,66 @@
+"""From what was typed to the arguments of a command; a file of `data` may have options beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from lightly_train.cli.collect import collect, kinds_of, merged
+from lightly_train.cli.kinds import fields, members
+from lightly_train.cli.options import Place
+from lt_data import ConfigError, DataConfig, load_data_config, structure
+from lt_train.yaml_text import read_file
+
+T = TypeVar("T")
+
+
+def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str]) -> T:
+    """The arguments in `words` as an object of the attrs class that describes them.
+
+    Raises:
+        ConfigError: Lists every word, key and value that is wrong.
+    """
+    typed = collect(words, kinds_of(cls), positional)
+    try:
+        found = structure(with_typed({}, typed.values), cls, "")
+    except ConfigError as error:
+        raise ConfigError([*typed.problems, *error.problems]) from error
+    if typed.problems:
+        raise ConfigError(typed.problems)
+    return found
+
+
+def with_typed(base: Mapping[str, Any], typed: Mapping[Place, Any]) -> dict[str, Any]:
+    """The arguments of a file with the options beside it; a file of `data` is read where a key of it is typed.
+
+    Raises:
+        ConfigError: That file cannot be read.
+    """
+    data = typed.get(("data",), base.get("data"))
+    if isinstance(data, str) and any(place[0] == "data" and len(place) > 1 for place in typed):
+        base, typed = {**base, "data": _read_data(Path(data))}, {p: v for p, v in typed.items() if p != ("data",)}
+    return merged(base, typed)
+
+
+def _read_data(file: Path) -> Any:
+    """The keys in a file of `data`, its paths relative to its folder.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        content = read_file(file.expanduser())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = None
+    if not isinstance(content, dict):
+        load_data_config(file)  # says why
+        return str(file)
+    paths = [name for name, field in fields(DataConfig).items() if Path in members(field.type)]
+    for key in paths:
+        if isinstance(content.get(key), str):
+            content[key] = os.path.join(file.expanduser().parent, os.path.expanduser(content[key]))  # noqa: PTH111
+    return content
