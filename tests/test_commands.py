@@ -41,6 +41,7 @@ ONLY_READ = {
 """How commands begin whose options are checked, but which do no work here, with the reason."""
 
 NOT_RUN = {
+    "pip install torch .*--index-url": "downloads from PyTorch's own index",
     "lightly-train --install-completion": "writes into the shell's own files; the facade's tests run it",
     "build/classify": "is compiled; packages/lt-export/tests/cpp runs it",
     "cmake": "compiles; packages/lt-export/tests/cpp runs it",

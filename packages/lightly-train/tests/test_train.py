@@ -254,6 +254,16 @@ def test_ignored_classes_are_neither_trained_nor_predicted(run, data, tmp_path):
     assert labels <= {4, 9}
 
 
+@pytest.mark.parametrize("place", ["earlier", "./earlier", "{root}/earlier", "{root}/nothing"])
+def test_a_run_folder_given_as_a_model_is_told_where_its_best_model_is(run, tmp_path, monkeypatch, place):
+    run(tmp_path / "earlier")
+    monkeypatch.chdir(tmp_path)
+    there = r"is a folder; a run's best model is exported_models.exported_best\.pt in it"
+    message = "there is no such file" if place.endswith("nothing") else there
+    with pytest.raises(ModelFileError, match=message):
+        run(tmp_path / "run", model=place.format(root=tmp_path))
+
+
 def test_going_on_after_an_interruption_needs_the_same_arguments(run, tmp_path):
     run(tmp_path / "run")
     with pytest.raises(ResumeError, match=r"model_args\.lr: was 0\.003, is 0\.1"):

@@ -162,8 +162,10 @@ def _two_sources_of_weights(model: str, training: TrainConfig) -> list[Problem]:
 
 
 def is_model_file(model: str) -> bool:
-    """Whether `model` means a file, not a name."""
-    return Path(model).suffix in MODEL_FILE_SUFFIXES or Path(model).is_file()
+    """Whether `model` means a file, or the folder of a run, whose place is then told; not a name."""
+    path = Path(model)
+    is_place = path.is_absolute() or path.is_file() or (path / "exported_models").is_dir()
+    return is_place or path.suffix in MODEL_FILE_SUFFIXES
 
 
 def _listed(value: Any) -> Any:

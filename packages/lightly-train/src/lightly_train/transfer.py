@@ -48,7 +48,7 @@ def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, 
         start.step,
         len(kept),
         len(classes),
-        "" if reuse_head else " (reuse_class_head=True keeps those of classes whose name stays)",
+        "" if reuse_head else " (`reuse_class_head` keeps those of classes whose name stays)",
     )
 
 

@@ -200,6 +200,15 @@ def test_wrong_values_are_named_by_their_place(call, words, message):
     assert "Traceback" not in failed.err
 
 
+def test_a_folder_that_is_full_is_answered_in_words_for_the_command_line_too(call, words, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    failed = call(*words, "--out", tmp_path)
+    assert failed.status == 2
+    assert "`overwrite`" in failed.err
+    assert "`resume_interrupted`" in failed.err
+    assert "True" not in failed.err
+
+
 def test_the_best_metrics_are_printed_as_json(call, words, tmp_path):
     done = call(*words, "--out", tmp_path / "run", "--metric-args.classwise")
     answer = json.loads(done.out)

@@ -88,7 +88,7 @@ def check_together(
     if max_accuracy_drop != DEFAULT_DROP:
         raise ExportError(f'max_accuracy_drop is for int8; precision="{precision}" is held to the limits of `verify`')
     if images is not None and precision == "fp32" and not verify:
-        raise ExportError("`images` verify or quantise a model; fp32 with verify=False has no use for them")
+        raise ExportError("`images` verify or quantise a model; fp32 without `verify` has no use for them")
 
 
 def check_size(spec: Preprocessing, batch_size: int) -> None:
@@ -135,9 +135,9 @@ def check_packages(precision: str, *, verify: bool, simplify: bool) -> None:
         MissingPackageError: It is not installed.
     """
     if verify or precision != "fp32":
-        _require("onnxruntime", "onnxruntime", "verify=True" if precision == "fp32" else f'precision="{precision}"')
+        _require("onnxruntime", "onnxruntime", "`verify`" if precision == "fp32" else f"precision {precision}")
     if simplify:
-        _require("onnxslim", "onnxslim", "simplify=True")
+        _require("onnxslim", "onnxslim", "`simplify`")
 
 
 def _require(package: str, extra: str, purpose: str) -> None:

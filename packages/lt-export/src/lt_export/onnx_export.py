@@ -151,7 +151,7 @@ def export_onnx(
     shown = samples or Samples(probe_images(task.preprocessing, sum(sizes)), None)
     model = frozen_copy(classifier, task)
     if dynamic_batch_size and batch_size != 1:
-        logger.warning("any number of images is accepted; for %d at once give dynamic_batch_size=False", batch_size)
+        logger.warning("any number of images is accepted; for %d at once turn `dynamic_batch_size` off", batch_size)
     logger.info("tracing the model with PyTorch at %d x %d pixels", *task.preprocessing.image_size)
     proto = trace(model, task, batch_size=batch, opset_version=opset_version, format_args=given)
     if simplify:

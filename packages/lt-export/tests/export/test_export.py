@@ -105,7 +105,7 @@ def test_a_fixed_batch_is_fixed(tmp_path):
 def test_a_batch_size_beside_a_free_batch_is_said_to_do_nothing(tmp_path, caplog):
     export_onnx(convolutional(), task_spec(), tmp_path / "m.onnx", batch_size=3, verify=False, simplify=False)
     assert lt_export.load(tmp_path / "m.onnx").batch_limits.largest is None
-    assert "for 3 at once give dynamic_batch_size=False" in caplog.text
+    assert "for 3 at once turn `dynamic_batch_size` off" in caplog.text
 
 
 def test_the_operator_set_can_be_chosen(tmp_path):
@@ -193,7 +193,7 @@ def test_images_too_large_for_memory_are_refused_before_any_work(tmp_path):
         ({"labels": [10], "images": [PIXELS]}, 'precision="fp32" has no use for them'),
         ({"labels": [10], "images": [PIXELS], "precision": "fp16"}, 'precision="fp16" has no use for them'),
         ({"max_accuracy_drop": 2.0}, "max_accuracy_drop is for int8"),
-        ({"images": [PIXELS], "verify": False}, "fp32 with verify=False has no use for them"),
+        ({"images": [PIXELS], "verify": False}, "fp32 without `verify` has no use for them"),
     ],
 )
 def test_an_argument_that_would_do_nothing_is_refused(tmp_path, arguments, message):

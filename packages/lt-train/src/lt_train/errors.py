@@ -58,7 +58,7 @@ class OutOfSpaceError(LtTrainError, OSError):
     def __init__(self, path: Path, needed: int, free: int, reason: str = "the disk is full") -> None:
         super().__init__(
             f"{path}: {reason}: {needed} bytes are needed beside what is there, {free} are free; what was saved before "
-            "is intact. Make room and go on with resume_interrupted=True"
+            "is intact. Make room and go on with `resume_interrupted`"
         )
         self.errno = errno.ENOSPC
         self.path, self.needed, self.free = path, needed, free

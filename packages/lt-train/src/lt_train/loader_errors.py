@@ -34,8 +34,8 @@ def worker_errors(restored_later: ExitStack) -> Iterator[None]:
         process, how = found[1], " ".join(found[2].split()) or "is gone"
         raise LoaderWorkerError(
             f"the loader process {process} {how.rstrip('.')}: it was killed, most likely by the system for lack of "
-            "memory. Lower num_workers, batch_size or loader_args.prefetch_factor, and go on with "
-            "resume_interrupted=True from what was saved last"
+            "memory. Lower `num_workers`, `batch_size` or `loader_args.prefetch_factor`, and go on with "
+            "`resume_interrupted` from what was saved last"
         ) from error
 
 

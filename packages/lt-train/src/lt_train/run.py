@@ -218,7 +218,7 @@ class Run:
     def leave(self, state: TrainState, stop: StopRequest) -> None:
         """Obey the request to stop, once everything is on the disk."""
         self.saver.wait()
-        logger.info("stopped at step %d; resume_interrupted=True goes on from here", state.step)
+        logger.info("stopped at step %d; `resume_interrupted` goes on from here", state.step)
         stop.obey()
 
     def source(self) -> Source:

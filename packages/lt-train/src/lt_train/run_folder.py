@@ -104,17 +104,19 @@ class RunFolder:
             ResumeError: There is no checkpoint to resume from.
         """
         if resume and overwrite:
-            raise ResumeError("give either resume_interrupted or overwrite, not both")
+            raise ResumeError("give either `resume_interrupted` or `overwrite`, not both")
         if self.root.exists() and not self.root.is_dir():
             raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
         refuse_if_held(self.root)
         if resume and not self.checkpoint.is_file():
-            raise ResumeError(f"{self.checkpoint}: there is no checkpoint to resume; start without resume_interrupted")
+            raise ResumeError(
+                f"{self.checkpoint}: there is no such checkpoint; start without `resume_interrupted`"
+            )
         found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
         if found and not (overwrite or resume):
             raise RunFolderError(
-                f"{self.root}: exists and is not empty; choose another `out`, or set overwrite=True to replace the run "
-                "in it, or resume_interrupted=True to go on with it"
+                f"{self.root}: exists and is not empty; choose another `out`, or set `overwrite` to replace the run "
+                "in it, or `resume_interrupted` to go on with it"
             )
 
     def prepare(self) -> None:

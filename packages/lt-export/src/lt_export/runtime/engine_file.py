@@ -139,7 +139,7 @@ class EngineManifest:
                 raise EdgeModelError(f"it needs a GPU of the Ampere generation or newer, this is {gpu}")
         elif gpu != self.gpu:
             raise EdgeModelError(
-                f"it was built for {self.gpu}, this is {gpu}; build it anew here, or with hardware_compatible=True"
+                f"it was built for {self.gpu}, this is {gpu}; build it anew here, or with `hardware_compatible`"
             )
 
 

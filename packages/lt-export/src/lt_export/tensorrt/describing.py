@@ -46,7 +46,7 @@ def describe_engine(
     try:
         runner, verification = examined(content, source, host_code_allowed=version_compatible)
     except EdgeModelError as error:
-        hint = "" if version_compatible else "; a version-compatible engine needs version_compatible=True"
+        hint = "" if version_compatible else "; a version-compatible engine needs `version_compatible`"
         raise EngineError(f"{path}: {error}{hint}") from error
     manifest = manifest_of(content, source, runner, version_compatible=version_compatible)
     with atomic_write(manifest_path(path)) as stream:

@@ -35,7 +35,7 @@ class EngineSource:
         if fixed is not None and batch != BatchSizes(fixed, fixed, fixed):
             raise EngineError(
                 f"{self.path}: takes exactly {fixed} images at once: min_batchsize, opt_batchsize and max_batchsize "
-                f"must all be {fixed}; or export it anew with dynamic_batch_size=True"
+                f"must all be {fixed}; or export it anew with `dynamic_batch_size`"
             )
 
 
@@ -51,6 +51,6 @@ def read_source(path: Path) -> EngineSource:
     if description.includes_preprocessing:
         raise EngineError(
             f"{path}: includes its preprocessing, and TensorRT has no antialiased resize; "
-            "export it anew with include_preprocessing=False"
+            "export it anew without `include_preprocessing`"
         )
     return EngineSource(path, found.content, description, fixed_batch(found.content, INPUT_NAME))
