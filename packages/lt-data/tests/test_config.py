@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,16 @@ def test_missing_splits_are_named():
 def test_class_ids_may_be_text_as_in_json_and_classes_a_list():
     assert load_data_config({**VALID, "classes": {"0": "cat", "7": "dog"}}).classes == {0: "cat", 7: "dog"}
     assert load_data_config({**VALID, "classes": ["cat", "dog"]}).classes == {0: "cat", 1: "dog"}
+
+
+@pytest.mark.parametrize("given", ["cat,dog", 3, True])
+def test_classes_of_another_form_are_told_both_forms_there_are(given):
+    message = problems_of({**VALID, "classes": given})["data.classes"]
+    assert "a list of names, such as [cat, dog]" in message
+    assert "a dict from ID to name, such as {0: cat, 1: dog}" in message
+    assert message.endswith(f"got {given!r}")
+    for form in ("[cat, dog]", "{0: cat, 1: dog}"):
+        assert load_data_config({**VALID, "classes": yaml.safe_load(form)}).classes == {0: "cat", 1: "dog"}
 
 
 def test_classes_may_be_ignored_by_name_or_id_but_must_exist():

@@ -32,7 +32,8 @@ def _classes(value: object) -> dict[int, str]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         entries = enumerate(value)
     else:
-        raise ValueError(f"expected a dict from class ID to class name, got {value!r}")
+        forms = "a list of names, such as [cat, dog], or a dict from ID to name, such as {0: cat, 1: dog}"
+        raise ValueError(f"expected {forms} (in quotes on a command line), got {repr(value)[:60]}")
     problems: list[Problem] = []
     names: dict[int, str] = {}
     owner: dict[str, int] = {}
