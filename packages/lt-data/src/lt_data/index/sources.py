@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -23,6 +24,9 @@ from lt_data.index.table import scan_table, table_labels
 from lt_data.task import Classes, TaskName
 
 logger = logging.getLogger(__name__)
+
+LIKE_A_SHARE = re.compile(r"[0-9]*[.,]?[0-9]+ ?%?")
+SHARE_HINT = "a share of the training samples is a number above 0 and below 1, without quotes or %, such as 0.2"
 
 
 @attrs.frozen
@@ -144,7 +148,9 @@ def is_there(source: Source) -> bool:
 def missing_source(source: Source) -> Problem:
     """What to say of one that is not there."""
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
-    return Problem(f"data.{key}", f"{source.path} is not a {kind}")
+    hint = f"; {SHARE_HINT}" if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name) else ""
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}{hint}")
+
 
 
 def _warn_of_the_same(sources: Sequence[Source]) -> None:
