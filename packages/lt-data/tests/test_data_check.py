@@ -288,9 +288,8 @@ def test_the_heading_counts_what_is_wrong_by_kind(folders):
     whole = (folders / "train/cat/1.png").read_bytes()
     (folders / "train/cat/1.png").write_bytes(whole[: len(whole) // 2])
     shutil.copy(folders / "train/dog/1.png", folders / "val/dog/1.png")
-    assert heading(test=folders / "no").split(": ")[1].split() == (
-        "2 problems, 1 truncated file, 2 unreadable files, 1 file in more than one split".split()
-    )
+    every = "2 problems, 1 truncated file, 2 unreadable files, 1 file in more than one split"
+    assert " ".join(heading(test=folders / "no").split()).endswith(every)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")
