@@ -14,6 +14,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from lt_data.errors import ConfigError, Problem, listed, nearest
+from lt_data.validators import is_whole
 
 T = TypeVar("T")
 
@@ -183,7 +184,7 @@ def _boolean(value: Any, _: Any) -> bool:
 
 
 def _integer(value: Any, _: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise ValueError(f"expected an integer, got {_shown(value)}")
     return value
 

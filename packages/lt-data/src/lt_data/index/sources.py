@@ -152,7 +152,6 @@ def missing_source(source: Source) -> Problem:
     return Problem(f"data.{key}", f"{source.path} is not a {kind}{hint}")
 
 
-
 def _warn_of_the_same(sources: Sequence[Source]) -> None:
     for i, source in enumerate(sources):
         for other in sources[:i]:
