@@ -5,10 +5,11 @@ from typing import Any
 
 import attrs
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_data import ConfigError, DataConfig, TransformConfig, load_data_config, structure
+from lt_data import ConfigError, DataConfig, TransformConfig, is_whole, load_data_config, structure
 
 VALID = {"train": "data/train", "val": "data/val", "classes": {0: "cat", 1: "car", 2: "dog"}}
 
@@ -60,6 +61,16 @@ def test_class_ids_may_be_text_as_in_json_and_classes_a_list():
     assert load_data_config({**VALID, "classes": ["cat", "dog"]}).classes == {0: "cat", 1: "dog"}
 
 
+@pytest.mark.parametrize("given", ["cat,dog", 3, True])
+def test_classes_of_another_form_are_told_both_forms_there_are(given):
+    message = problems_of({**VALID, "classes": given})["data.classes"]
+    assert "a list of names, such as [cat, dog]" in message
+    assert "a dict from ID to name, such as {0: cat, 1: dog}" in message
+    assert message.endswith(f"got {given!r}")
+    for form in ("[cat, dog]", "{0: cat, 1: dog}"):
+        assert load_data_config({**VALID, "classes": yaml.safe_load(form)}).classes == {0: "cat", 1: "dog"}
+
+
 def test_classes_may_be_ignored_by_name_or_id_but_must_exist():
     config = load_data_config({**VALID, "ignore_classes": {"dog"}})
     assert config.classes is not None
@@ -95,6 +106,29 @@ def test_a_file_that_is_no_yaml_mapping_is_refused_and_not_executed(tmp_path, co
 
 def test_a_missing_yaml_file_is_named(tmp_path):
     assert "nowhere.yaml" in problems_of(tmp_path / "nowhere.yaml")["data"]
+
+
+@pytest.mark.parametrize("given", [64, [64], (64,)])
+@pytest.mark.parametrize("key", ["image_size", "val.image_size"])
+def test_one_side_in_place_of_height_and_width_is_told_how_both_are_given(given, key):
+    raw = {"val": {"image_size": given}} if key.startswith("val") else {"image_size": given}
+    with pytest.raises(ConfigError) as caught:
+        structure(raw, TransformConfig, "transform_args")
+    (problem,) = caught.value.problems
+    expected = f"expected height and width in pixels, such as [64, 64], got {given!r}"
+    assert (problem.where, problem.what) == (f"transform_args.{key}", expected)
+    assert structure({"image_size": [64, 64]}, TransformConfig, "").image_size == (64, 64)
+
+
+@pytest.mark.parametrize("given", [True, [True], 64.0, "64", [64, 64, 3], []])
+def test_what_is_no_side_at_all_is_told_the_form_of_an_image_size(given):
+    with pytest.raises(ConfigError, match=r"image_size +expected a list of 2 values or 'auto', got"):
+        structure({"image_size": given}, TransformConfig, "")
+
+
+@pytest.mark.parametrize(("value", "expected"), [(3, True), (-1, True), (True, False), (3.0, False), ("3", False)])
+def test_whole_numbers_are_integers_other_than_true_and_false(value, expected):
+    assert is_whole(value) is expected
 
 
 def test_wrong_transform_values_are_all_reported():

@@ -272,6 +272,26 @@ def test_multilabel_samples_are_counted_by_label(folders):
     assert len(report.leaks) == 3
 
 
+def test_the_heading_counts_what_is_wrong_by_kind(folders):
+    def heading(**more):
+        return str(report_of(folders, **more)).split("\n\n")[0]
+
+    assert heading() == "data check (multiclass): no problem found"
+    shutil.copy(folders / "train/cat/0.png", folders / "train/cat/copy.png")
+    assert heading() == "data check (multiclass): no problem found"
+    (folders / "train/dog/0.png").write_bytes(b"x")
+    assert heading() == "data check (multiclass): 1 unreadable file"
+    (folders / "val/dog/0.png").write_bytes(b"x")
+    assert heading() == "data check (multiclass): 2 unreadable files"
+    (folders / "val/bird").mkdir()
+    assert heading() == "data check (multiclass): 1 problem, 2 unreadable files"
+    whole = (folders / "train/cat/1.png").read_bytes()
+    (folders / "train/cat/1.png").write_bytes(whole[: len(whole) // 2])
+    shutil.copy(folders / "train/dog/1.png", folders / "val/dog/1.png")
+    every = "2 problems, 1 truncated file, 2 unreadable files, 1 file in more than one split"
+    assert " ".join(heading(test=folders / "no").split()).endswith(every)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")
 def test_files_that_may_not_be_read_are_named(folders):
     (folders / "train/cat/0.png").chmod(0)

@@ -32,6 +32,12 @@ def test_classes_left_out_come_from_the_training_folder_in_natural_order(make_fo
     assert index_of(train, val).classes.as_dict() == {0: "c1", 1: "c2", 2: "c10"}
 
 
+def test_the_natural_order_of_the_documents_is_that_of_the_classes(make_folder):
+    names = dict.fromkeys(["c1", "c10", "c2", "10", "9", "ant", "Zebra"], 1)
+    train, val = make_folder("train", **names), make_folder("val", c2=1)
+    assert index_of(train, val).classes.names == ("9", "10", "Zebra", "ant", "c1", "c2", "c10")
+
+
 def test_ignored_classes_take_no_part_and_the_others_keep_their_ids(make_folder):
     train, val = make_folder("train", cat=1, car=1, dog=1), make_folder("val", cat=1, car=1, dog=1)
     index = index_of(train, val, classes={0: "cat", 1: "car", 2: "dog"}, ignore_classes=[0])

@@ -51,6 +51,7 @@ NAMES = [
     "check_selection",
     "check_writable",
     "index_for_model",
+    "is_whole",
     "listed",
     "load_data_config",
     "load_image",

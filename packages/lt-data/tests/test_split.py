@@ -169,6 +169,22 @@ def test_folders_can_be_split_whatever_order_their_file_system_has(make_folder, 
     assert build_index(config).val.fingerprint() == index.val.fingerprint()
 
 
+@pytest.mark.parametrize("given", ["20%", "0.2", ".2", "0,2", "20", "12.5 %"])
+def test_text_in_place_of_a_share_is_told_how_a_share_is_given(table, tmp_path, given):
+    data = {"train_csv": table(["a", "a", "b", "b"])}
+    (tmp_path / "data.yaml").write_text(f"train_csv: train.csv\nval: '{given}'\n")
+    for source in ({**data, "val": given}, tmp_path / "data.yaml"):
+        with pytest.raises(DatasetError, match=r"data.val .* is not a folder; a share .* without quotes .* 0\.2"):
+            build_index(load_data_config(source))
+
+
+def test_a_folder_that_is_missing_is_no_share_and_one_called_like_a_number_is_taken(table, make_folder):
+    data = {"train_csv": table(["a", "a", "b", "b"])}
+    with pytest.raises(DatasetError, match="vall is not a folder$"):
+        build_index(load_data_config({**data, "val": "vall"}))
+    assert len(build_index(load_data_config({**data, "val": make_folder("2024", a=1, b=1)})).val) == 2
+
+
 def test_classes_with_one_sample_stay_in_train_and_the_log_says_so(table, caplog):
     with caplog.at_level(logging.INFO):
         index = split_of(table(["a", "a", "b"]), 0.5)

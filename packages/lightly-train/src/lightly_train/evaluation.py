@@ -20,6 +20,7 @@ from lt_data import (
     TaskSpec,
     check_writable,
     index_for_model,
+    is_whole,
     structure,
     usable_processors,
 )
@@ -232,7 +233,7 @@ def _check_counts(batch_size: int, num_workers: int | Literal["auto"]) -> None:
     for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
         if name == "num_workers" and value == "auto":
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value) or value < least:
             raise PredictionArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 

@@ -25,6 +25,7 @@ from lt_data import (
     TaskSpec,
     Threshold,
     check_selection,
+    is_whole,
     listed,
     load_inputs,
     select_labels,
@@ -297,7 +298,7 @@ class ImageClassification(nn.Module):
             ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single one was given.
             PredictionArgumentError: `batch_size` is out of range.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise PredictionArgumentError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
         every = without_tensors(images)
         if not len(every):

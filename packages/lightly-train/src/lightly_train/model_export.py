@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from lt_data import TaskSpec
+from lt_data import TaskSpec, is_whole
 from lt_export import ExportError
 
 
@@ -17,6 +17,6 @@ def task_of_size(task: TaskSpec, height: int | None, width: int | None) -> TaskS
     own = task.preprocessing
     size = (own.image_size[0] if height is None else height, own.image_size[1] if width is None else width)
     for name, given in zip(("height", "width"), size, strict=True):
-        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        if not is_whole(given) or given < 1:
             raise ExportError(f"{name} must be an integer of at least 1, in pixels, got {given!r}")
     return attrs.evolve(task, preprocessing=attrs.evolve(own, image_size=size))

@@ -54,3 +54,4 @@ from .transforms import resolve_transforms as resolve_transforms
 from .validators import above as above
 from .validators import at_least as at_least
 from .validators import between as between
+from .validators import is_whole as is_whole

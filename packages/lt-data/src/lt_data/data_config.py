@@ -14,7 +14,7 @@ import yaml
 from lt_data.errors import ConfigError, Problem, listed
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
-from lt_data.validators import above, at_least
+from lt_data.validators import above, at_least, is_whole
 
 Split = Literal["train", "val", "test"]
 
@@ -32,14 +32,15 @@ def _classes(value: object) -> dict[int, str]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         entries = enumerate(value)
     else:
-        raise ValueError(f"expected a dict from class ID to class name, got {value!r}")
+        forms = "a list of names, such as [cat, dog], or a dict from ID to name, such as {0: cat, 1: dog}"
+        raise ValueError(f"expected {forms} (in quotes on a command line), got {repr(value)[:60]}")
     problems: list[Problem] = []
     names: dict[int, str] = {}
     owner: dict[str, int] = {}
     for key, name in entries:
         where = f"[{key!r}]"
         class_id = int(key) if isinstance(key, str) and key.removeprefix("-").isdecimal() else key
-        if isinstance(class_id, bool) or not isinstance(class_id, int):
+        if not is_whole(class_id):
             problems.append(Problem(where, "class IDs must be integers"))
         elif not isinstance(name, str) or not name:
             hint = "; in YAML, names such as no and 1 need quotes" if isinstance(name, (bool, int, float)) else ""
@@ -59,8 +60,8 @@ def _classes(value: object) -> dict[int, str]:
 def _ignored(value: object) -> tuple[int | str, ...]:
     if value is None:
         return ()
-    if not isinstance(value, (list, tuple, set, frozenset)) or any(
-        isinstance(entry, bool) or not isinstance(entry, (int, str)) for entry in value
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(
+        is_whole(entry) or isinstance(entry, str) for entry in value
     ):
         raise ValueError(f"expected a list of class IDs or names, got {value!r}")
     return tuple(value)

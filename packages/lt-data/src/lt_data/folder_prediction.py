@@ -27,6 +27,7 @@ from lt_data.prediction import check_selection, select_labels
 from lt_data.processors import usable_processors
 from lt_data.task import TaskSpec
 from lt_data.threshold import Threshold
+from lt_data.validators import is_whole
 
 Prepare = Callable[["Path | Frame"], npt.NDArray[Any]]
 Score = Callable[[Sequence[npt.NDArray[Any]]], npt.NDArray[np.float32]]
@@ -172,7 +173,7 @@ def predict_folder(
 
 def _check_counts(batch_size: int, num_workers: int | None) -> None:
     for name, value in (("batch_size", batch_size), ("num_workers", num_workers)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        if value is not None and (not is_whole(value) or value < 1):
             raise PredictionArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
 
 

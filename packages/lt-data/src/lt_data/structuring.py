@@ -14,11 +14,15 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from lt_data.errors import ConfigError, Problem, listed, nearest
+from lt_data.validators import is_whole
 
 T = TypeVar("T")
 
 STRUCTURE = "structure"
 """Metadata key of an attrs field whose value is read by a function of its own."""
+
+REFUSE = "refuse"
+"""Metadata key of an attrs field: a function that refuses some raw values in better words than their type would."""
 
 
 def structure(raw: Any, cls: type[T], where: str) -> T:
@@ -116,9 +120,11 @@ def _class_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, Any], 
 
 
 def _field_hook(field: attrs.Attribute[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    own = field.metadata.get(STRUCTURE)
+    own, refuse = field.metadata.get(STRUCTURE), field.metadata.get(REFUSE)
 
     def hook(value: Any, kind: Any) -> Any:
+        if refuse is not None:
+            refuse(value)
         built = own(value) if own else converter.structure(value, kind)
         if field.validator is not None:
             field.validator(None, field, built)
@@ -183,7 +189,7 @@ def _boolean(value: Any, _: Any) -> bool:
 
 
 def _integer(value: Any, _: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise ValueError(f"expected an integer, got {_shown(value)}")
     return value
 

@@ -6,8 +6,15 @@ from typing import Literal
 
 import attrs
 
+from lt_data.structuring import REFUSE
 from lt_data.task import ResizeMode
-from lt_data.validators import above, at_least, between
+from lt_data.validators import above, at_least, between, is_whole
+
+
+def _no_single_side(value: object) -> None:
+    side = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+    if is_whole(side):
+        raise ValueError(f"expected height and width in pixels, such as [{side}, {side}], got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -192,7 +199,9 @@ class ValTransformConfig:
             the model's own.
     """
 
-    image_size: tuple[int, int] | None = attrs.field(default=None, validator=at_least(1))
+    image_size: tuple[int, int] | None = attrs.field(
+        default=None, validator=at_least(1), metadata={REFUSE: _no_single_side}
+    )
     resize_scale: float | None = attrs.field(default=None, validator=at_least(1.0))
 
 
@@ -226,7 +235,9 @@ class TransformConfig:
         val: Overrides for validation, `predict` and the edge.
     """
 
-    image_size: tuple[int, int] | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
+    image_size: tuple[int, int] | Literal["auto"] = attrs.field(
+        default="auto", validator=at_least(1), metadata={REFUSE: _no_single_side}
+    )
     num_channels: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
     normalize: Normalize | Literal["auto"] = "auto"
     resize_mode: ResizeMode | Literal["auto"] = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -62,6 +62,11 @@ def one_of(*choices: str) -> Validator:
             raise ValueError(f"{attribute.name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
     return check
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer; True and False are none, though Python counts them among them."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _numbers(value: object) -> list[float]:

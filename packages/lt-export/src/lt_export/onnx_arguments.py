@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lt_data import Preprocessing, check_writable
+from lt_data import Preprocessing, check_writable, is_whole
 from lt_export.errors import ExportError, MissingPackageError
 
 Precision = Literal["auto", "fp32", "fp16", "int8"]
@@ -58,7 +58,7 @@ def check_whole(name: str, given: object, *, least: int) -> None:
     Raises:
         ExportError: It is none.
     """
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+    if not is_whole(given) or given < least:
         raise ExportError(f"{name} must be an integer of at least {least}, got {given!r}")
 
 

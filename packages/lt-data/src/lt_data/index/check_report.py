@@ -75,7 +75,8 @@ class SplitReport:
         elongated: Images with an aspect ratio above 5.
         small: Images whose shorter side is below 32 pixels.
         sizes: Sizes of the readable images, None if there is none.
-        notes: What the scan passed over, such as files without the ending of an image.
+        notes: What the scan passed over, such as files without the ending of an image, and classes that may be
+            mistyped.
     """
 
     split: str

@@ -15,13 +15,25 @@ EXAMPLES = 10
 
 def table(report: DataReport) -> str:
     """Figures of all splits side by side, then examples of everything that was found."""
-    verdict = "no problem found" if report.ok else "problems found"
-    lines = [f"data check ({report.task}): {verdict}", "", *_figures(report.splits)]
+    heading = f"data check ({report.task}): {_verdict(report)}"
+    lines = [*textwrap.wrap(heading, WIDTH, subsequent_indent="    "), "", *_figures(report.splits)]
     lines += _section("Problems", [_problem(problem) for problem in report.problems])
     lines += _section("Files in more than one split", [_duplicates(leak) for leak in report.leaks])
     for split in report.splits:
         lines += _details(split)
     return "\n".join(lines) + "\n"
+
+
+def _verdict(report: DataReport) -> str:
+    """How much of each kind there is of what makes a report not `ok`."""
+    counts = (
+        (len(report.problems) + sum(len(split.problems) for split in report.splits), "problem", ""),
+        (sum(len(split.truncated) for split in report.splits), "truncated file", ""),
+        (sum(len(split.unreadable) for split in report.splits), "unreadable file", ""),
+        (len(report.leaks), "file", " in more than one split"),
+    )
+    found = [f"{count} {what}{'' if count == 1 else 's'}{where}" for count, what, where in counts if count]
+    return ", ".join(found) or "no problem found"
 
 
 def _figures(splits: Sequence[SplitReport]) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Scan:
         problems: What is wrong with the others.
         groups: Number of the group of each sample, int64 of shape (N,): a split must not tear groups. None where each
             sample is a group of its own.
-        notes: What was passed over and should be known, as lines for the log.
+        notes: What was passed over or is doubtful and should be known, as lines for the log.
     """
 
     samples: SampleIndex

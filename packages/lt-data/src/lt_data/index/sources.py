@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ import numpy as np
 
 from lt_data.data_config import DataConfig
 from lt_data.errors import ConfigError, DatasetError, Problem, listed
+from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import class_folders, in_natural_order, scan_folder
 from lt_data.index.labels import check_label_columns
 from lt_data.index.samples import SampleIndex
@@ -22,6 +24,9 @@ from lt_data.index.table import scan_table, table_labels
 from lt_data.task import Classes, TaskName
 
 logger = logging.getLogger(__name__)
+
+LIKE_A_SHARE = re.compile(r"[0-9]*[.,]?[0-9]+ ?%?")
+SHARE_HINT = "a share of the training samples is a number above 0 and below 1, without quotes or %, such as 0.2"
 
 
 @attrs.frozen
@@ -85,6 +90,8 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
         source.split: scan_source(source, classes, ignored, config, task, need_all=source.split == "train")
         for source in there
     }
+    if config.classes is None and config.csv_label_columns is None:
+        splits["train"] = _with_doubts(sources[0], splits["train"], classes, config, task)
     problems = [*missing, *_too_few(sources[0], classes)]
     if isinstance(config.val, float) and "train" in splits:
         splits = with_share(splits, config.val, config.split_seed, problems)
@@ -141,7 +148,8 @@ def is_there(source: Source) -> bool:
 def missing_source(source: Source) -> Problem:
     """What to say of one that is not there."""
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
-    return Problem(f"data.{key}", f"{source.path} is not a {kind}")
+    hint = f"; {SHARE_HINT}" if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name) else ""
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}{hint}")
 
 
 def _warn_of_the_same(sources: Sequence[Source]) -> None:
@@ -176,6 +184,16 @@ def names_of(source: Source, config: DataConfig) -> dict[int, str]:
         raise DatasetError([_few(source, [])])
     logger.info("classes: taken from %s, %s", source.path, listed([f"{i}: {name}" for i, name in names.items()], 20))
     return names
+
+
+def _with_doubts(source: Source, scan: Scan, classes: Classes, config: DataConfig, task: TaskName) -> Scan:
+    """Warn of classes from the training data that may be mistyped, and note it."""
+    doubts = [*doubtful_names(classes.names, config, task, from_table=source.is_table)]
+    if not scan.problems:
+        doubts += doubtful_counts(scan.samples, classes.names)
+    for doubt in doubts:
+        logger.warning("%s: %s", source.split, doubt)
+    return attrs.evolve(scan, notes=(*scan.notes, *doubts))
 
 
 def _too_few(source: Source, classes: Classes) -> list[Problem]:

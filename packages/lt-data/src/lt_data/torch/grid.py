@@ -27,6 +27,7 @@ from lt_data.torch.finish import Finisher
 from lt_data.torch.sampler import SampleKey, sample_order
 from lt_data.transform_config import TransformConfig
 from lt_data.transforms import resolve_transforms
+from lt_data.validators import is_whole
 
 CAPTION_PIXELS = 18
 GAP_PIXELS = 4
@@ -171,7 +172,7 @@ def _check(out: Path, num_samples: int, num_variants: int, seed: int) -> None:
     problems = [
         Problem(name, f"expected an integer from {least}, got {value!r}")
         for name, value, least in numbers
-        if isinstance(value, bool) or not isinstance(value, int) or value < least
+        if not is_whole(value) or value < least
     ]
     if out.suffix.lower() != ".png" or not out.parent.is_dir():
         problems.append(Problem("out", f"expected a .png file in a folder that exists, got {out}"))

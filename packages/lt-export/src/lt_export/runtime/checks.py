@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data import PredictionArgumentError, Preprocessing
+from lt_data import PredictionArgumentError, Preprocessing, is_whole
 from lt_export.agreement import LIMITS, Agreement, compare
 from lt_export.errors import EdgeModelError, SelfTestError
 from lt_export.probes import probe_images
@@ -53,7 +53,7 @@ def benchmark(
     """Time `scores` on images of 480 x 640 pixels; None as `batch_size` takes the fewest that the model does."""
     batch_size = limits.smallest if batch_size is None else batch_size
     for name, value, least in (("batch_size", batch_size, 1), ("runs", runs, 1), ("warmup", warmup, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value) or value < least:
             raise PredictionArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
     if batch_size < limits.smallest or (limits.largest is not None and batch_size > limits.largest):
         raise PredictionArgumentError(

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from lt_data import TaskSpec, TaskSpecError, atomic_write, structure
+from lt_data import TaskSpec, TaskSpecError, atomic_write, is_whole, structure
 from lt_export.agreement import LIMITS
 from lt_export.errors import EdgeModelError
 from lt_export.metadata import DIGITS
@@ -56,8 +56,7 @@ class BatchSizes:
 
     def __attrs_post_init__(self) -> None:
         sizes = (self.smallest, self.best, self.largest)
-        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
-        if not whole or not 1 <= self.smallest <= self.best <= self.largest < 2**31:
+        if not all(map(is_whole, sizes)) or not 1 <= self.smallest <= self.best <= self.largest < 2**31:
             raise ValueError(
                 "expected whole numbers, 1 <= min_batchsize <= opt_batchsize <= max_batchsize < 2^31, "
                 f"got {self.smallest!r}, {self.best!r} and {self.largest!r}"

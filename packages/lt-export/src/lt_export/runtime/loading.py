@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lt_data import is_whole
 from lt_export.errors import EdgeModelError
 from lt_export.metadata import INPUT_NAME, OUTPUT_NAME, from_metadata
 from lt_export.paths import as_path
@@ -40,9 +41,7 @@ def load(path: str | os.PathLike[str], *, device: Device = "auto", num_threads: 
             is below 1; or the engine cannot run here, because of TensorRT, its version, or the GPU.
         MissingPackageError: onnxruntime is not installed.
     """
-    if num_threads is not None and (
-        isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1
-    ):
+    if num_threads is not None and (not is_whole(num_threads) or num_threads < 1):
         raise EdgeModelError(f"num_threads must be an integer of at least 1, or None, got {num_threads!r}")
     file = as_path(path, "path", EdgeModelError)
     if file.suffix.lower() in ENDINGS:
