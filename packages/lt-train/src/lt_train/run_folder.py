@@ -109,9 +109,7 @@ class RunFolder:
             raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
         refuse_if_held(self.root)
         if resume and not self.checkpoint.is_file():
-            raise ResumeError(
-                f"{self.checkpoint}: there is no such checkpoint; start without `resume_interrupted`"
-            )
+            raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start without `resume_interrupted`")
         found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
         if found and not (overwrite or resume):
             raise RunFolderError(
