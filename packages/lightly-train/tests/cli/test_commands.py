@@ -265,15 +265,30 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
 
     def evaluate(*places, **named):
         asked.append((*map(str, places), named))
-        return types.SimpleNamespace(metrics={"top1_acc_micro": 0.5, "f1": float("nan")}, write=written.append)
+        metrics = {"top1_acc_micro": 0.5, "f1": float("nan")}
+        return types.SimpleNamespace(metrics=metrics, num_images=3, unreadable=(), write=written.append)
 
     monkeypatch.setattr(lightly_train, "evaluate", evaluate, raising=False)
     done = call("evaluate", "a b.pt", "d.yaml", "--split", "test", "--metric-args.f1", "null", "--out", tmp_path / "ü")
     assert done.status == 0, done.err
-    assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, "out": str(tmp_path / "ü")}
+    counts = {"images": 3, "unreadable": 0}
+    assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, **counts, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
     settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
     assert asked == [("a b.pt", "d.yaml", settings)]
+
+
+def test_evaluate_ends_with_exit_status_2_where_an_image_was_unreadable_and_counts_it(call, trained, data, tmp_path):
+    for name in data["classes"].values():
+        (tmp_path / name).mkdir()
+        for i in range(34):
+            shutil.copy(data["val"] / name / f"{i % 4}.png", tmp_path / name / f"{i}.png")
+    fine = call("evaluate", trained.exported_best, tmp_path)
+    (tmp_path / "red" / "7.png").write_bytes(b"no image")
+    spoilt = call("evaluate", trained.exported_best, tmp_path)
+    found = [(one.status, json.loads(one.out)["images"], json.loads(one.out)["unreadable"]) for one in (fine, spoilt)]
+    assert found == [(0, 102, 0), (2, 101, 1)]
+    assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys() >= {"top1_acc_micro"}
 
 
 def test_help_names_every_command_and_the_exit_statuses(call):
