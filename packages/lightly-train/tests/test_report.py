@@ -136,6 +136,16 @@ def test_a_label_below_its_threshold_stays_where_no_other_is_reached():
     assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
 
 
+def test_a_label_that_scores_higher_than_all_that_reach_their_thresholds_is_not_doubted():
+    # Thresholds: class 0 the mean of 0.9 and 0.7, which is 0.8; class 1, rare and unknown to the model, its one 0.2.
+    scores = np.array([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]], dtype=np.float32)
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
+    scores[1] = 0.5
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
+    scores[1] = [0.4, 0.6]
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == [1]
+
+
 def brute_force(scores, labels):
     """The definition, one sample and class at a time."""
     classes = range(scores.shape[1])
@@ -144,8 +154,9 @@ def brute_force(scores, labels):
     found = []
     for i, (row, label) in enumerate(zip(scores, labels, strict=True)):
         reached = [c for c in threshold if float(row[c]) >= threshold[c]]
-        if float(row[label]) < threshold[label] and reached:
-            found.append((i, max(reached, key=lambda c: (row[c], -c))))
+        best = max(reached, key=lambda c: (row[c], -c), default=None)
+        if best is not None and float(row[label]) < threshold[label] and row[label] < row[best]:
+            found.append((i, best))
     return found
 
 
