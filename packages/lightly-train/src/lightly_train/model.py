@@ -232,7 +232,8 @@ class ImageClassification(nn.Module):
         From then on `predict` and everything exported from this model have the new scores: logits are divided by the
         temperature with the least log loss. That changes no order of classes, and of multilabel scores none from above
         to below 0.5. `threshold="auto"` takes the thresholds, each with the greatest F1 of its class. An earlier
-        calibration is replaced. `save` writes the model to a file.
+        calibration is replaced. A temperature with which the log loss of these images is no less than with 1 is not
+        kept: it is 1 then. What does not get better is logged. `save` writes the model to a file.
 
         Args:
             data: As for `evaluate`: labelled images that the model was not trained on, such as those of validation.
@@ -243,7 +244,7 @@ class ImageClassification(nn.Module):
             progress: Likewise.
 
         Returns:
-            What was fitted, and the figures before and after.
+            What was fitted, the figures before and after, and `notes` on what did not get better.
 
         Raises:
             ConfigError: As for `evaluate`, and likewise DatasetError and ImageDecodeError.

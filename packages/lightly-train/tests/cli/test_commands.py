@@ -65,6 +65,7 @@ def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_o
     assert [row["name"] for row in found["thresholds"]] == list(calibrated.names)
     assert tuple(row["threshold"] for row in found["thresholds"]) == calibrated.task.calibration.thresholds
     assert (found["without_images"], found["unreadable"]) == ([], [])
+    assert found["notes"] == []
     image = table.parent / "val0.png"
     calibrated.export_onnx(tmp_path / "calibrated.onnx")
     for model in (out, tmp_path / "calibrated.onnx"):
