@@ -120,7 +120,7 @@ class ImageClassification(nn.Module):
         Args:
             image: Path, URL, content of a file as bytes, Pillow image, uint8 array of shape (H, W, C), or tensor of
                 shape (C, H, W), uint8 or float in [0, 1].
-            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
+            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes. Changes nothing for multilabel.
             threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
                 thresholds that `calibrate` fitted for each class.
 

@@ -312,5 +312,6 @@ def test_help_of_a_command_has_types_and_defaults(call, name):
     assert "--empty" not in shown.out
     if name == "predict":
         text = " ".join(shown.out.split())
-        assert "--topk integer Number of classes of a multiclass model to give. [default: 1]" in text
+        assert "--topk integer Number of classes of a multiclass model to give; changes nothing for a" in text
+        assert "multilabel one. [default: 1]" in text
         assert "--threshold number|auto" in text

@@ -71,7 +71,7 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
             {
                 "name": "topk",
                 "in": "query",
-                "description": "Number of classes of a multiclass model.",
+                "description": "Number of classes of a multiclass model; changes nothing for multilabel.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": len(classifier.classes), "default": 1},
             },
             {
