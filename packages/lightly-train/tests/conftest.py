@@ -171,3 +171,12 @@ def report_of() -> Callable[..., Any]:
         return ReportData(**settings)
 
     return start
+
+
+@pytest.fixture
+def sealed_folder() -> Path:
+    """A folder that even root cannot write to; skips the test where there is none."""
+    folder = Path("/proc/self")
+    if not folder.is_dir():
+        pytest.skip("there is no folder here that even root cannot write to")
+    return folder

@@ -3,12 +3,14 @@ from __future__ import annotations
 import csv
 import hashlib
 
+import attrs
 import numpy as np
 import pytest
 import torch
 
 import lightly_train
 import lt_export
+from lightly_train.calibration import no_better
 from lightly_train.errors import DatasetError, ModelFileError, PredictionArgumentError
 from lightly_train.fitting import log_loss
 from lightly_train.scoring import score_samples
@@ -160,6 +162,58 @@ def test_a_temperature_at_the_end_of_its_range_is_warned_of(model, multilabel_da
             parameter.mul_(1e-6)
     model.calibrate(multilabel_data)
     assert "the end of the range" in caplog.text
+
+
+def test_a_temperature_that_makes_its_own_images_no_better_is_not_kept_and_said(multiclass, data, caplog):
+    with torch.no_grad():
+        for parameter in multiclass.classifier.head.parameters():
+            parameter.mul_(8)  # surer than twelve images without an error bear out
+    found = multiclass.calibrate(data)
+    assert found.calibration.temperature == multiclass.task.calibration.temperature == 1.0
+    assert found.after == found.before
+    (note,) = found.notes
+    assert "the temperature is 1, not the fitted" in note
+    assert f"log loss on these images is {found.before['log_loss']:.4g} with 1" in note
+    assert "calibrate with more images" in note
+    assert note in caplog.text
+    assert note in str(found)
+
+
+def test_an_earlier_temperature_that_was_better_for_the_images_is_said(model, multilabel_data):
+    samples = index_for_model(multilabel_data, model.task, split="val").samples
+    scored = score_samples(model, samples, batch_size=16, num_workers=0, with_logits=True)
+    best = min(np.geomspace(1 / 1024, 1024, 2001), key=lambda t: log_loss(scored.logits, scored.truth, t))
+    model.task = attrs.evolve(model.task, calibration=Calibration(temperature=float(best)))
+    found = model.calibrate(multilabel_data)
+    assert found.after["log_loss"] > found.before["log_loss"]
+    change = f"from {found.before['log_loss']:.4f} to {found.after['log_loss']:.4f}"
+    assert f"log loss rose {change}: the model's earlier temperature of {best:.4g}" in found.notes[0]
+
+
+def test_thresholds_that_do_not_raise_f1_are_said(model, images, tmp_path, caplog):
+    rows = ["image_path,label"]
+    for image in images:
+        names = [model.classes[label] for label in model.predict(image)["labels"].tolist()]
+        rows.append(f'{image},"{",".join(names)}"')
+    (tmp_path / "as_predicted.csv").write_text("\n".join(rows))
+    found = model.calibrate(tmp_path / "as_predicted.csv")
+    assert found.before["f1_macro"] == found.after["f1_macro"] == 1.0
+    (note,) = [note for note in found.notes if "f1_macro is no better with a threshold for each class" in note]
+    assert note in caplog.text
+
+
+def test_a_calibration_error_that_rises_though_log_loss_falls_is_said():
+    before = {"log_loss": 0.5, "expected_calibration_error": 0.1}
+    after = {"log_loss": 0.4, "expected_calibration_error": 0.125}
+    (note,) = no_better(before, after, num_images=16, earlier=1.0)
+    assert "expected_calibration_error rose from 0.1000 to 0.1250" in note
+    assert "16 images may be too few for its bins" in note
+
+
+def test_a_calibration_that_makes_all_better_has_no_notes(model, multilabel_data, caplog):
+    assert model.calibrate(multilabel_data).notes == ()
+    assert "note:" not in str(model.calibrate(multilabel_data))
+    assert not [record for record in caplog.records if record.name == "lightly_train.calibration"]
 
 
 def test_for_multiclass_without_temperature_there_is_nothing_to_fit(multiclass, data):

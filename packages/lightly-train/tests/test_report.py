@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_a_label_below_its_threshold_stays_where_no_other_is_reached():
     assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
 
 
+def test_a_label_that_scores_higher_than_all_that_reach_their_thresholds_is_not_doubted():
+    # Thresholds: class 0 the mean of 0.9 and 0.7, which is 0.8; class 1, rare and unknown to the model, its one 0.2.
+    scores = np.array([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]], dtype=np.float32)
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
+    scores[1] = 0.5
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == []
+    scores[1] = [0.4, 0.6]
+    assert doubted(scores, np.array([0, 0, 1]))[0].tolist() == [1]
+
+
 def brute_force(scores, labels):
     """The definition, one sample and class at a time."""
     classes = range(scores.shape[1])
@@ -144,8 +155,9 @@ def brute_force(scores, labels):
     found = []
     for i, (row, label) in enumerate(zip(scores, labels, strict=True)):
         reached = [c for c in threshold if float(row[c]) >= threshold[c]]
-        if float(row[label]) < threshold[label] and reached:
-            found.append((i, max(reached, key=lambda c: (row[c], -c))))
+        best = max(reached, key=lambda c: (row[c], -c), default=None)
+        if best is not None and float(row[label]) < threshold[label] and row[label] < row[best]:
+            found.append((i, best))
     return found
 
 
@@ -408,6 +420,20 @@ def test_an_image_that_cannot_be_read_is_left_out_and_the_others_keep_their_labe
     assert scored.scores.shape == (108, 3)
     with pytest.raises(lightly_train.errors.ImageDecodeError, match=r"broken\.png"):
         gather.score_samples(model, samples, batch_size=4, num_workers=0, on_bad_image="error")
+
+
+def test_an_unreadable_validation_image_is_logged_once_and_named_on_the_page(train_on, data, tmp_path):
+    for name in data["classes"].values():
+        (tmp_path / "val" / name).mkdir(parents=True)
+        for i in range(34):
+            shutil.copy(data["val"] / name / f"{i % 4}.png", tmp_path / "val" / name / f"{i}.png")
+    broken = tmp_path / "val" / "red" / "7.png"
+    broken.write_bytes(b"no image")
+    settings = {**data, "val": tmp_path / "val", "on_bad_image": "skip"}
+    result = train_on(tmp_path / "run", settings, steps=2)
+    lines = (tmp_path / "run" / "train.log").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if str(broken) in line]) == 1
+    assert f"left out, 1 of them: {broken}" in result.report.read_text(encoding="utf-8")
 
 
 def test_of_too_many_validation_images_an_even_sample_is_scored_and_the_page_says_so(run, tmp_path, monkeypatch):

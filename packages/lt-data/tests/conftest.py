@@ -28,3 +28,12 @@ def make_folder(tmp_path: Path) -> MakeFolder:
         return tmp_path / split
 
     return make
+
+
+@pytest.fixture
+def sealed_folder() -> Path:
+    """A folder that even root cannot write to; skips the test where there is none."""
+    folder = Path("/proc/self")
+    if not folder.is_dir():
+        pytest.skip("there is no folder here that even root cannot write to")
+    return folder

@@ -35,6 +35,8 @@ def test_multiclass_gives_the_k_highest_scores_falling(values, data):
 @given(scores, st.floats(0.01, 0.99))
 def test_multilabel_gives_every_score_above_the_threshold(values, threshold):
     result = select_labels(values, task("multilabel", len(values)), topk=1, threshold=threshold)
+    likewise = select_labels(values, task("multilabel", len(values)), topk=len(values), threshold=threshold)
+    np.testing.assert_array_equal(result["labels"], likewise["labels"], "topk changes nothing")
     assert sorted(result["labels"] // 10) == np.flatnonzero(values > threshold).tolist()
     assert (np.diff(result["scores"]) <= 0).all()
 

@@ -52,3 +52,12 @@ def onnx_writer() -> Callable[..., Path]:
 def make_onnx(tmp_path: Path) -> Callable[..., Path]:
     """Write a classifier of mean colour by hand, without PyTorch: `make_onnx(batch=2, task="multilabel")`."""
     return partial(write_onnx, tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def sealed_folder() -> Path:
+    """A folder that even root cannot write to; skips the test where there is none."""
+    folder = Path("/proc/self")
+    if not folder.is_dir():
+        pytest.skip("there is no folder here that even root cannot write to")
+    return folder

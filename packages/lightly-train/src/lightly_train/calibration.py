@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightly_train.evaluation import score_split
-from lightly_train.fitting import RANGE, Truth, fit_temperature, fit_thresholds, log_loss
+from lightly_train.fitting import RANGE, Logits, Truth, fit_temperature, fit_thresholds, log_loss
 from lightly_train.progress import ProgressArg
 from lt_data import Calibration, Classes, PredictionArgumentError, Problem, SampleIndex, TaskSpec, Threshold, listed
 from lt_train import CalibrationArgs, MetricArgs, ModelFileError, measure
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+NOTICEABLE = 5e-5
+"""Half of the last digit that figures are shown with: a smaller rise is none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +40,7 @@ class CalibrationResult:
         num_images: How many images it was fitted on.
         unreadable: Images that could not be read, and why; they were left out.
         without_images: Names of classes that no image has; for multilabel their threshold stays 0.5.
+        notes: Sentences on what did not get better, why that may be, and what to do; the log has them too.
     """
 
     calibration: Calibration
@@ -46,6 +50,7 @@ class CalibrationResult:
     num_images: int
     unreadable: tuple[Problem, ...]
     without_images: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         unread = f", {len(self.unreadable)} more could not be read" if self.unreadable else ""
@@ -56,6 +61,7 @@ class CalibrationResult:
             lines.append(f"  thresholds {listed([f'{name} {threshold:.4f}' for name, threshold in pairs])}")
         if self.without_images:
             lines.append(f"  no image of {listed(self.without_images)}")
+        lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -86,26 +92,60 @@ def calibrate(
     assert logits is not None
     check_finite(logits, scored.samples)
     current = model.task.calibration
-    fitted = Calibration(temperature=fit_temperature(logits, truth) if temperature else current.temperature)
+    chosen, notes = _temperature(logits, truth) if temperature else (current.temperature, ())
+    fitted = Calibration(temperature=chosen)
     if model.task.task == "multilabel":
         scores = _scores(logits, attrs.evolve(model.task, calibration=fitted))
         fitted = attrs.evolve(fitted, thresholds=fit_thresholds(scores, truth.astype(np.bool_)))
-    if temperature and not 1.01 / RANGE < fitted.temperature < RANGE / 1.01:
-        logger.warning(
-            "the temperature is %.3g, the end of the range: the logits do not say how sure the model is; look at the "
-            "images, or fit without temperature",
-            fitted.temperature,
-        )
+    before = _figures(logits, truth, model.task, attrs.evolve(current, thresholds=None))
+    after = _figures(logits, truth, model.task, fitted)
+    notes = (*notes, *no_better(before, after, num_images=len(logits), earlier=current.temperature))
+    for note in notes:
+        logger.warning("%s", note)
     images = np.count_nonzero(truth, axis=0) if truth.ndim == 2 else np.bincount(truth, minlength=logits.shape[1])
     return CalibrationResult(
         calibration=fitted,
         classes=model.task.classes,
-        before=_figures(logits, truth, model.task, attrs.evolve(current, thresholds=None)),
-        after=_figures(logits, truth, model.task, fitted),
+        before=before,
+        after=after,
         num_images=len(logits),
         unreadable=scored.unreadable,
         without_images=tuple(name for name, count in zip(model.task.classes.names, images, strict=True) if not count),
+        notes=notes,
     )
+
+
+def no_better(
+    before: Mapping[str, float], after: Mapping[str, float], *, num_images: int, earlier: float
+) -> tuple[str, ...]:
+    """What a calibration did not make better on the images of its fit, as sentences for the user.
+
+    Args:
+        before: As of `CalibrationResult`.
+        after: Likewise.
+        num_images: Images of the fit.
+        earlier: The temperature before.
+    """
+    rose = {name for name in before if after[name] > before[name] + NOTICEABLE}
+    change = {name: f"from {before[name]:.4f} to {after[name]:.4f}" for name in before}
+    notes = []
+    if "log_loss" in rose:
+        notes.append(
+            f"log loss rose {change['log_loss']}: the model's earlier temperature of {earlier:.4g} fits these "
+            f"{num_images} images better; do not save this one, or calibrate with more images"
+        )
+    elif "expected_calibration_error" in rose:
+        notes.append(
+            f"expected_calibration_error rose {change['expected_calibration_error']} though log loss did not: "
+            f"{num_images} images may be too few for its bins; compare both with more images, by `evaluate`"
+        )
+    if "f1_macro" in before and after["f1_macro"] <= before["f1_macro"]:
+        notes.append(
+            f"f1_macro is no better with a threshold for each class: {after['f1_macro']:.4f}, and with 0.5 "
+            f"{before['f1_macro']:.4f}; 0.5 does as well for these {num_images} images, or they are too few to tell: "
+            "predict with 0.5, or calibrate with more images"
+        )
+    return tuple(notes)
 
 
 def check_finite(logits: npt.NDArray[np.float32], samples: SampleIndex) -> None:
@@ -120,6 +160,27 @@ def check_finite(logits: npt.NDArray[np.float32], samples: SampleIndex) -> None:
             f"the model's scores are not finite for {len(wrong)} of {len(logits)} images, the first of which is "
             f"{samples.path(int(wrong[0]))}: its weights are damaged, or too large for this precision"
         )
+
+
+def _temperature(logits: Logits, truth: Truth) -> tuple[float, tuple[str, ...]]:
+    """The fitted temperature, or 1 where that is no worse, and what to tell of it.
+
+    What counts as sure in the fit is less than 1, so of few images it can want softer scores than these bear out.
+    """
+    fitted = fit_temperature(logits, truth)
+    loss, as_it_is = log_loss(logits, truth, fitted), log_loss(logits, truth, 1.0)
+    if loss >= as_it_is:
+        return 1.0, (
+            f"the temperature is 1, not the fitted {fitted:.4g}: log loss on these images is {as_it_is:.4g} with 1 and "
+            f"{loss:.4g} with {fitted:.4g}; of {len(logits)} images too few are wrong to say how sure the model "
+            "may be: calibrate with more images that it was not trained on",
+        )
+    if not 1.01 / RANGE < fitted < RANGE / 1.01:
+        return fitted, (
+            f"the temperature is {fitted:.3g}, the end of the range: the logits do not say how sure the model is; look "
+            "at the images, or fit without temperature",
+        )
+    return fitted, ()
 
 
 def _scores(logits: npt.NDArray[np.float32], task: TaskSpec) -> npt.NDArray[np.float32]:

@@ -26,7 +26,8 @@ def fit_temperature(logits: Logits, truth: Truth) -> float:
     """The temperature with the least log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks", 4.2).
 
     A model that errs nowhere would want ever sharper scores. So, as in Platt 1999 ("Probabilistic Outputs for Support
-    Vector Machines", 2.2), what counts as sure is (N + 1) / (N + 2) after N images, and not 1.
+    Vector Machines", 2.2), what counts as sure is (N + 1) / (N + 2) after N images, and not 1. Of few images the log
+    loss itself can thus be greater than with a temperature of 1.
 
     Args:
         logits: float32 of shape (N, classes), N at least 1.

@@ -121,7 +121,7 @@ class ImageClassification(nn.Module):
         Args:
             image: Path, URL, content of a file as bytes, Pillow image, uint8 array of shape (H, W, C), or tensor of
                 shape (C, H, W), uint8 or float in [0, 1].
-            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
+            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes. Changes nothing for multilabel.
             threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
                 thresholds that `calibrate` fitted for each class.
 
@@ -233,7 +233,8 @@ class ImageClassification(nn.Module):
         From then on `predict` and everything exported from this model have the new scores: logits are divided by the
         temperature with the least log loss. That changes no order of classes, and of multilabel scores none from above
         to below 0.5. `threshold="auto"` takes the thresholds, each with the greatest F1 of its class. An earlier
-        calibration is replaced. `save` writes the model to a file.
+        calibration is replaced. A temperature with which the log loss of these images is no less than with 1 is not
+        kept: it is 1 then. What does not get better is logged. `save` writes the model to a file.
 
         Args:
             data: As for `evaluate`: labelled images that the model was not trained on, such as those of validation.
@@ -244,7 +245,7 @@ class ImageClassification(nn.Module):
             progress: Likewise.
 
         Returns:
-            What was fitted, and the figures before and after.
+            What was fitted, the figures before and after, and `notes` on what did not get better.
 
         Raises:
             ConfigError: As for `evaluate`, and likewise DatasetError and ImageDecodeError.

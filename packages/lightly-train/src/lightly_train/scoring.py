@@ -35,6 +35,7 @@ def score_samples(
     on_bad_image: Literal["skip", "error"] = "skip",
     progress: Progress = lambda done, total: None,
     with_logits: bool = False,
+    log_unreadable: bool = True,
 ) -> ScoredSamples:
     """Score labelled images, with what validation does with those that cannot be read.
 
@@ -43,10 +44,10 @@ def score_samples(
         samples: The images, with labels in the classes of the model.
         batch_size: Images at once.
         num_workers: Who reads images: processes for a PyTorch model, 0 for none; else threads, at least one.
-        on_bad_image: `"skip"` leaves out images that cannot be read, logs each, and stops above 1 %; `"error"` stops at
-            the first.
+        on_bad_image: `"skip"` leaves out images that cannot be read and stops above 1 %; `"error"` stops at the first.
         progress: Is told how many images are done, and how many there are.
         with_logits: Whether the logits are kept too; of a PyTorch model.
+        log_unreadable: Whether each image that is left out is logged.
 
     Returns:
         The images that could be read, in their order, and the others as `unreadable`.
@@ -57,11 +58,11 @@ def score_samples(
     """
     from lt_data.torch import BadImages
 
-    bad = BadImages(on_bad_image, len(samples))
+    bad = BadImages(on_bad_image, len(samples), log=log_unreadable)
     if isinstance(model, EdgeClassifier):
         batches = _edge_batches(model, samples, batch_size, num_workers, bad)
     else:
-        batches, bad = _torch_batches(model, samples, batch_size, num_workers, on_bad_image)
+        batches = _torch_batches(model, samples, batch_size, num_workers, bad)
     scores = np.empty((len(samples), len(model.task.classes)), dtype=np.float32)
     logits = np.empty_like(scores) if with_logits and not isinstance(model, EdgeClassifier) else None
     kept = np.zeros(len(samples), dtype=np.bool_)
@@ -100,9 +101,9 @@ def _torch_batches(
     samples: SampleIndex,
     batch_size: int,
     num_workers: int,
-    on_bad_image: Literal["skip", "error"],
-) -> tuple[Iterator[tuple[Indices, Any]], BadImages]:
-    from lt_data.torch import EvalDataset, eval_loader
+    bad: BadImages,
+) -> Iterator[tuple[Indices, Any]]:
+    from lt_data.torch import Batches, EvalBatch, EvalDataset, eval_loader
 
     kind = model.device.type
     # Numbers take the place of labels: a batch is smaller where an image could not be read, and must tell whose it has.
@@ -112,10 +113,10 @@ def _torch_batches(
         batch_size=batch_size,
         num_workers=min(num_workers, -(-len(samples) // batch_size)),
         pin_memory=kind == "cuda",
-        on_bad_image=on_bad_image,
         give_way=kind == "cpu",
-    )
-    return ((batch.targets.numpy(), batch.images) for batch in loader), loader.bad_images
+    ).loader
+    batches: Batches[EvalBatch] = Batches(loader, bad)
+    return ((batch.targets.numpy(), batch.images) for batch in batches)
 
 
 def _edge_batches(

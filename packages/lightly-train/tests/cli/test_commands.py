@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -65,6 +64,7 @@ def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_o
     assert [row["name"] for row in found["thresholds"]] == list(calibrated.names)
     assert tuple(row["threshold"] for row in found["thresholds"]) == calibrated.task.calibration.thresholds
     assert (found["without_images"], found["unreadable"]) == ([], [])
+    assert found["notes"] == []
     image = table.parent / "val0.png"
     calibrated.export_onnx(tmp_path / "calibrated.onnx")
     for model in (out, tmp_path / "calibrated.onnx"):
@@ -251,20 +251,7 @@ def test_the_environment_is_told_with_what_is_missing_and_how_to_get_it(call, mo
     assert found["processors"]["usable"] >= 1
 
 
-@pytest.mark.parametrize(
-    ("out", "reason"),
-    [
-        ("run", "a run lies there"),
-        ("file", "is a file"),
-        pytest.param(
-            "/proc/self/figures",
-            "/proc/self: cannot be written to",
-            marks=pytest.mark.skipif(
-                not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("out", "reason"), [("run", "a run lies there"), ("file", "is a file")])
 def test_evaluate_refuses_a_place_for_its_figures_before_it_looks_at_the_model(call, tmp_path, out, reason):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "train.log").write_text("")
@@ -275,17 +262,26 @@ def test_evaluate_refuses_a_place_for_its_figures_before_it_looks_at_the_model(c
     assert "missing" not in done.err
 
 
+def test_evaluate_refuses_a_folder_that_nobody_can_write_to_before_it_looks_at_the_model(call, sealed_folder):
+    done = call("evaluate", "missing.pt", "missing.yaml", "--out", sealed_folder / "figures")
+    assert done.status == 2
+    assert f"{sealed_folder}: cannot be written to" in done.err
+    assert "missing" not in done.err
+
+
 def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_path, monkeypatch):
     asked, written = [], []
 
     def evaluate(*places, **named):
         asked.append((*map(str, places), named))
-        return types.SimpleNamespace(metrics={"top1_acc_micro": 0.5, "f1": float("nan")}, write=written.append)
+        metrics = {"top1_acc_micro": 0.5, "f1": float("nan")}
+        return types.SimpleNamespace(metrics=metrics, num_images=3, unreadable=(), write=written.append)
 
     monkeypatch.setattr(lightly_train, "evaluate", evaluate, raising=False)
     done = call("evaluate", "a b.pt", "d.yaml", "--split", "test", "--metric-args.f1", "null", "--out", tmp_path / "ü")
     assert done.status == 0, done.err
-    assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, "out": str(tmp_path / "ü")}
+    counts = {"images": 3, "unreadable": 0}
+    assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, **counts, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
     settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
     assert asked == [("a b.pt", "d.yaml", settings)]
@@ -298,6 +294,19 @@ def test_help_shows_that_data_may_be_a_file_or_options(call, name):
     assert "DATA, --data path|mapping" in shown
     assert " --data.train path|null Folder" in shown
     assert "DATA, --data.train" not in shown
+
+
+def test_evaluate_ends_with_exit_status_2_where_an_image_was_unreadable_and_counts_it(call, trained, data, tmp_path):
+    for name in data["classes"].values():
+        (tmp_path / name).mkdir()
+        for i in range(34):
+            shutil.copy(data["val"] / name / f"{i % 4}.png", tmp_path / name / f"{i}.png")
+    fine = call("evaluate", trained.exported_best, tmp_path)
+    (tmp_path / "red" / "7.png").write_bytes(b"no image")
+    spoilt = call("evaluate", trained.exported_best, tmp_path)
+    found = [(one.status, json.loads(one.out)["images"], json.loads(one.out)["unreadable"]) for one in (fine, spoilt)]
+    assert found == [(0, 102, 0), (2, 101, 1)]
+    assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys() >= {"top1_acc_micro"}
 
 
 def test_help_names_every_command_and_the_exit_statuses(call):
@@ -318,5 +327,6 @@ def test_help_of_a_command_has_types_and_defaults(call, name):
     assert "--empty" not in shown.out
     if name == "predict":
         text = " ".join(shown.out.split())
-        assert "--topk integer Number of classes of a multiclass model to give. [default: 1]" in text
+        assert "--topk integer Number of classes of a multiclass model to give; changes nothing for a" in text
+        assert "multilabel one. [default: 1]" in text
         assert "--threshold number|auto" in text

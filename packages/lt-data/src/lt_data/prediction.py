@@ -51,7 +51,7 @@ def select_labels(scores: npt.NDArray[np.float32], task: TaskSpec, *, topk: int,
     Args:
         scores: Probability of each class in output order, float32 of shape (classes,).
         task: Says which rule applies and what the outputs mean.
-        topk: Multiclass: number of classes to return, ties in output order.
+        topk: Multiclass: number of classes to return, ties in output order. Changes nothing for multilabel.
         threshold: Multilabel: every class whose score is greater is returned; `"auto"`: greater than the class's own
             threshold in `task.calibration`.
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,10 +61,9 @@ def test_numbers_and_files_that_make_no_picture_are_named_together(data, tmp_pat
     assert [problem.where for problem in caught.value.problems] == ["num_samples", "num_variants", "seed", "out"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that even root cannot write to")
-def test_a_picture_that_cannot_be_written_is_refused_before_the_data_are_read():
+def test_a_picture_that_cannot_be_written_is_refused_before_the_data_are_read(sealed_folder):
     with pytest.raises(ConfigError) as caught:
-        preview({"train": "nowhere", "val": "nowhere"}, "/proc/self/preview.png")
+        preview({"train": "nowhere", "val": "nowhere"}, f"{sealed_folder}/preview.png")
     assert [problem.where for problem in caught.value.problems] == ["out"]
     assert "cannot be written to" in str(caught.value)
 

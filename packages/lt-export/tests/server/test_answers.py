@@ -29,6 +29,7 @@ from lt_export import EdgeClassifier
 from lt_export.metadata import to_metadata
 from lt_export.server import ServerConfig, create_app
 
+UNREADABLE = "lt_export_unreadable_images_total"
 COLORS = {"red": (200, 10, 30), "green": (10, 200, 30), "blue": (10, 30, 200)}
 
 
@@ -174,8 +175,25 @@ def test_what_is_no_image_is_refused_with_the_reason_and_without_a_path(served, 
         assert answer.json()["error"].startswith("this image: ")
         assert reason in answer.json()["error"]
         assert "/" not in answer.json()["error"]
-    files = [("image", ("a.png", png)), ("image", ("b.png", b"no image"))]
-    assert served.client.post("/predict", files=files).json()["error"].startswith("file 2 of 2: this image: ")
+    alone = served.client.post("/predict", files={"image": ("b.png", b"no image")})
+    assert (alone.status_code, alone.json()["error"][:12]) == (422, "this image: ")
+
+
+def test_of_several_files_a_broken_one_has_its_error_in_its_place_and_the_others_are_classified(served, classifier):
+    good = [encoded("PNG", COLORS[name]) for name in ("red", "blue")]
+    before = served.samples()
+    contents = [good[0], b"no image", good[1], good[0][:80]]
+    answer = served.client.post("/predict", files=[("image", (f"{i}.png", one)) for i, one in enumerate(contents)])
+    assert answer.status_code == 200
+    first, none, second, cut = answer.json()
+    assert [first, second] == [expected(classifier, content) for content in good]
+    assert none == {"error": "this image: is none of the image formats JPEG, PNG, PPM, BMP, TIFF, WEBP, DICOM"}
+    assert list(cut) == ["error"]
+    nothing = served.client.post("/predict", files=[("image", ("a.png", b"no")), ("image", ("b.png", b"image"))])
+    assert (nothing.status_code, [list(one) for one in nothing.json()]) == (200, [["error"], ["error"]])
+    after = served.samples()
+    counts = {key: after[(key,)] - before[(key,)] for key in ("lt_export_images_total", UNREADABLE)}
+    assert counts == {"lt_export_images_total": 2, UNREADABLE: 4}
 
 
 def test_an_image_with_more_pixels_than_may_be_is_refused_from_its_header(served):
@@ -241,12 +259,13 @@ def test_the_openapi_document_is_valid_and_every_answer_is_as_it_says(served, pn
     answers = [
         served.predict(png),
         served.client.post("/predict", files=files),
+        served.client.post("/predict", files=[*files, ("image", ("b.png", b"no image"))]),
         served.predict(png, topk=0),
         served.predict(b""),
         served.client.post("/predict", content=png, headers={"Content-Type": "text/plain"}),
         served.client.post("/predict", content=bytes(2**25 + 1)),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 400, 422, 415, 413]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 400, 422, 415, 413]
     for answer in answers:
         fits(document, post[str(answer.status_code)]["content"]["application/json"]["schema"], answer.json())
     with pytest.raises(jsonschema.ValidationError):
@@ -322,7 +341,7 @@ def test_docs_names_every_route_and_answer(served):
     assert all(f"<h2>{method.upper()} {path}</h2>" in page for path, one in document["paths"].items() for method in one)
     assert "The body is larger than 33554432 bytes." in page
     assert "<tr><th>topk</th><td>integer from 1 to 3, 1 if not given</td><td>Number of classes" in page
-    assert "<tr><th>200</th><td>Prediction or list of Prediction</td><td>Labels by falling score.</td></tr>" in page
+    assert "<tr><th>200</th><td>Prediction or list of (Prediction or Error)</td><td>Labels" in page
     assert "<tr><th>classes[].id</th><td>integer</td><td></td></tr>" in page
     assert "<tr><th>max_batch_size</th><td>integer or null</td><td></td></tr>" in page
     assert "<tr><th>calibration.thresholds</th><td>list of object or null</td><td>Of each class" in page

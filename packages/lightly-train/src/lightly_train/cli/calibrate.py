@@ -22,7 +22,7 @@ def calibrate(
 ) -> None:
     """Fit on labelled images how sure a model's scores are, and for multilabel a threshold for each class.
 
-    The figures before and after are printed as JSON.
+    The figures before and after are printed as JSON, with notes on what did not get better.
 
     Args:
         model: Exported model (.pt).
@@ -50,6 +50,7 @@ def calibrate(
             "before": found.before,
             "after": found.after,
             "without_images": found.without_images,
+            "notes": found.notes,
             "unreadable": [{"path": problem.where, "error": problem.what} for problem in found.unreadable],
         }
     )

@@ -15,8 +15,14 @@ from lightly_train.run_config import asked
 from lt_data import at_least
 from lt_train import MetricArgs
 
-SUMMARY = "Measure a model on a split of a data set and print the metrics as JSON."
+SUMMARY = (
+    "Measure a model on a split of a data set and print as JSON the metrics, how many images they are of, and how many "
+    "were unreadable: with any such the exit status is 2."
+)
 POSITIONAL = ("model", "data")
+
+EXIT_UNREADABLE = 2
+"""Exit status when an image could not be read, though the others were measured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,8 +53,8 @@ def options() -> tuple[Option, ...]:
     return options_of_class(Arguments)
 
 
-def run(words: Sequence[str]) -> None:
-    """Evaluate as `words` say.
+def run(words: Sequence[str]) -> int:
+    """Evaluate as `words` say, and return the exit status.
 
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
@@ -70,4 +76,6 @@ def run(words: Sequence[str]) -> None:
     )
     if arguments.out is not None:
         found.write(arguments.out)
-    print_json({**found.metrics, **({} if arguments.out is None else {"out": str(arguments.out)})})
+    counts = {"images": found.num_images, "unreadable": len(found.unreadable)}
+    print_json({**found.metrics, **counts, **({} if arguments.out is None else {"out": str(arguments.out)})})
+    return EXIT_UNREADABLE if found.unreadable else 0

@@ -39,7 +39,7 @@ def predict(
     Args:
         model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
         images: Paths or URLs of images; or one folder.
-        topk: Number of classes of a multiclass model to give.
+        topk: Number of classes of a multiclass model to give; changes nothing for a multilabel one.
         threshold: A multilabel model gives every class whose score is greater; auto takes the thresholds that
             calibrate fitted for each class.
         device: Where the model runs, such as cpu or cuda; auto takes the best that is there.

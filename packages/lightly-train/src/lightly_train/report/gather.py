@@ -21,8 +21,9 @@ from lightly_train.loading import load_model
 from lightly_train.report.data import AugmentedSample, ReportData, Series
 from lightly_train.report.names import metric_name, metric_value
 from lightly_train.report.numbers import count
+from lightly_train.scored import ScoredSamples
 from lightly_train.scoring import score_samples
-from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, usable_processors
+from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, listed, usable_processors
 from lt_data.torch import Augmentation, sample_order, sample_views
 from lt_models import ClassifierSpec
 from lt_train import RunFolder, TrainResult
@@ -84,6 +85,7 @@ def gather(run: FinishedRun) -> ReportData:
         batch_size=max(1, int(settings["resolved"]["batch_size"]) // int(settings["devices"]["count"])),
         num_workers=int(settings["resolved"]["num_workers"]),
         on_bad_image=on_bad_image,
+        log_unreadable=False,  # validation has
     )
     curves = read_curves(folder.metrics)
     last_step = max((int(one.x[-1]) for one in curves.values()), default=result.best_step)
@@ -115,7 +117,7 @@ def gather(run: FinishedRun) -> ReportData:
         augmented=augmented(run),
         arguments=argument_rows(settings, chosen_values(settings, run, model.classifier.spec)),
         environment=environment(settings, run.device),
-        notes=notes(run, scored_images=len(scored.samples), asked=len(samples)),
+        notes=notes(run, scored),
     )
 
 
@@ -126,18 +128,18 @@ def even_sample(samples: SampleIndex, most: int) -> SampleIndex:
     return samples.take(np.linspace(0, len(samples) - 1, most).round().astype(np.int64))
 
 
-def notes(run: FinishedRun, *, scored_images: int, asked: int) -> tuple[str, ...]:
+def notes(run: FinishedRun, scored: ScoredSamples) -> tuple[str, ...]:
     """What the reader must know before the figures."""
-    total, texts = len(run.index.val), []
+    asked, total = len(scored.samples) + len(scored.unreadable), len(run.index.val)
+    texts = []
     if asked < total:
         texts.append(
             f"Everything below the headline numbers and curves is of an even sample of {count(asked)} of the "
             f"{count(total)} validation images."
         )
-    if scored_images < asked:
-        texts.append(
-            f"{count(asked - scored_images)} validation images could not be read and are left out; see train.log."
-        )
+    if scored.unreadable:
+        bad = [problem.where for problem in scored.unreadable]
+        texts.append(f"Validation images that could not be read are left out, {count(len(bad))} of them: {listed(bad)}")
     if run.result.exported_best is None:
         texts.append("This report is of the last model: no best one was saved.")
     return tuple(texts)

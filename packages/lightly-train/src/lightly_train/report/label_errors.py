@@ -20,7 +20,7 @@ class LabelError:
         sample: Index of the image.
         given: Class index of the label in doubt; None where a label may be missing.
         suggested: Class index of the label that fits better; None where there should be none in its place.
-        margin: Score of what is suggested less that of what is given, in [-1, 1]; larger is more certain.
+        margin: Score of what is suggested less that of what is given, in (0, 1]; larger is more certain.
     """
 
     sample: int
@@ -40,12 +40,13 @@ def likely_label_errors(scored: ScoredSamples, limit: int) -> tuple[list[LabelEr
 
 
 def doubted(scores: Scores, labels: Ints) -> tuple[Ints, Ints]:
-    """Samples whose label does not reach its class's threshold while another class reaches its own.
+    """Samples whose label does not reach its class's threshold while another class reaches its own and scores higher.
 
     The threshold of a class is the mean score that the samples labelled with it give it: Northcutt, Jiang, Chuang:
     Confident Learning, JAIR 2021, equation 2. Their confident joint (equation 1) has such samples off its diagonal, in
-    the column of the class that scores highest among those that reach their threshold. It has there also those whose
-    own class reaches its threshold and another one does too and scores higher; these are left out here.
+    the column of the class that scores highest among those that reach their threshold. It has there also others, which
+    are left out here: those whose own class reaches its threshold too, and those of which the label still scores at
+    least as much as that class, as where the label's class is well known and the other is rare.
 
     Args:
         scores: Probabilities by models that did not train on the samples, of shape (N, classes).
@@ -62,7 +63,8 @@ def doubted(scores: Scores, labels: Ints) -> tuple[Ints, Ints]:
     thresholds = np.where(support > 0, total / np.maximum(support, 1), np.inf)
     reached = np.where(scores >= thresholds, scores, -np.inf)
     best = reached.argmax(axis=1)
-    samples = np.flatnonzero((own < thresholds[labels]) & np.isfinite(reached[np.arange(len(scores)), best]))
+    higher = reached[np.arange(len(scores)), best] > own
+    samples = np.flatnonzero((own < thresholds[labels]) & higher)
     return samples, best[samples]
 
 

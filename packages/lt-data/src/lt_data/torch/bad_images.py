@@ -26,10 +26,16 @@ class Failure:
 
 
 class BadImages:
-    """The images of a split that could not be read: each is logged once, and too many end the run."""
+    """The images of a split that could not be read: each is logged once, and too many end the run.
 
-    def __init__(self, policy: Literal["skip", "error"], num_samples: int) -> None:
-        self._policy, self._num_samples = policy, num_samples
+    Args:
+        policy: What an image that cannot be read means: `"skip"` counts it, `"error"` raises.
+        num_samples: Images of the split.
+        log: Whether images are logged; False where somebody else tells of them.
+    """
+
+    def __init__(self, policy: Literal["skip", "error"], num_samples: int, *, log: bool = True) -> None:
+        self._policy, self._num_samples, self._log = policy, num_samples, log
         self._seen: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -41,7 +47,7 @@ class BadImages:
         return tuple(Problem(name, message) for name, message in self._seen.items())
 
     def record(self, failures: Iterable[Failure]) -> None:
-        """Count images and log those that are new.
+        """Count images and log those that are new, where that was asked for.
 
         Raises:
             ImageDecodeError: The policy is `"error"`; names the first.
@@ -53,7 +59,8 @@ class BadImages:
             name = str(failure.path)
             if name not in self._seen:
                 self._seen[name] = failure.message
-                logger.warning("left out, %d so far: %s", len(self._seen), failure.message)
+                if self._log:
+                    logger.warning("left out, %d so far: %s", len(self._seen), failure.message)
         if len(self._seen) > MAX_BAD_SHARE * self._num_samples:
             share = f"{len(self._seen)} of {self._num_samples} images cannot be read, which is more than 1 %"
             problems = [Problem("data", f"{share}; mend or remove them, see lt_data.check")]

@@ -42,7 +42,13 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Options of `EdgeClassifier.predict`."""
-    parser.add_argument("--topk", type=whole(1), default=1, metavar="K", help="classes of a multiclass model to give")
+    parser.add_argument(
+        "--topk",
+        type=whole(1),
+        default=1,
+        metavar="K",
+        help="classes of a multiclass model to give; changes nothing for a multilabel one",
+    )
     parser.add_argument(
         "--threshold",
         type=_threshold,

@@ -72,7 +72,7 @@ class EdgeClassifier:
 
         Args:
             image: Path, URL, content of a file as bytes, Pillow image, or uint8 array of shape (H, W, C).
-            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes.
+            topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes. Changes nothing for multilabel.
             threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
                 thresholds that were fitted for each class before the export.
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from lt_data import ImageDecodeError, PredictionArgumentError
+from lt_data import PredictionArgumentError
 from lt_export.errors import MissingPackageError
 
 try:
@@ -109,14 +109,14 @@ async def _predict(request: Request) -> Response:
                 answers = await service.work.run(lambda: service.classify(contents, selection))
     except PredictionArgumentError as error:
         raise HTTPException(400, str(error)) from error
-    except ImageDecodeError as error:
-        raise HTTPException(422, str(error)) from error
     except BusyError as error:
         raise HTTPException(503, "too many requests are in work", {"Retry-After": str(RETRY_SECONDS)}) from error
     except asyncio.CancelledError as error:
         # Only a server that stops cancels requests; whoever sent this one still gets an answer.
         raise HTTPException(503, "the server is stopping", {"Connection": "close"}) from error
-    return _json(answers if as_list else answers[0])
+    if as_list:
+        return _json(answers)
+    return _json(answers[0], 422 if "error" in answers[0] else 200)
 
 
 async def _health(request: Request) -> Response:

@@ -80,7 +80,7 @@ def _kind(schema: Json) -> str:
         return values[0] if len(values) == 1 else f"one of {listed(values, SHOWN_VALUES)}"
     given = schema.get("type", "anything")
     kinds = [given] if isinstance(given, str) else given
-    words = [" or ".join(f"list of {kind_of(schema['items'])}" if kind == "array" else kind for kind in kinds)]
+    words = [" or ".join(f"list of {_item(schema['items'])}" if kind == "array" else kind for kind in kinds)]
     if "minimum" in schema:
         words.append(f"from {schema['minimum']}")
     if "exclusiveMinimum" in schema:
@@ -90,3 +90,7 @@ def _kind(schema: Json) -> str:
     if "exclusiveMaximum" in schema:
         words.append(f"and below {schema['exclusiveMaximum']}")
     return " ".join(words)
+
+
+def _item(schema: Json) -> str:
+    return f"({kind_of(schema)})" if "oneOf" in schema else kind_of(schema)

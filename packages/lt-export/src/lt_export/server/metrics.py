@@ -25,6 +25,7 @@ class Metrics:
         preprocess_seconds: Of decoding and preprocessing all images of a request.
         model_seconds: Of running the model on them.
         images: Images classified.
+        unreadable: Files that were no images, or broken ones.
     """
 
     def __init__(self, classifier: EdgeClassifier, routes: Collection[str], in_work: Callable[[], int]) -> None:
@@ -52,6 +53,7 @@ class Metrics:
             registry=registry,
         )
         self.images = Counter("lt_export_images", "Images classified.", registry=registry)
+        self.unreadable = Counter("lt_export_unreadable_images", "Files that cannot be read.", registry=registry)
         Gauge(
             "lt_export_requests_in_work", "Requests being received, waiting or running.", registry=registry
         ).set_function(in_work)

@@ -57,19 +57,21 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
         "properties": {FIELD: {"type": "array", "items": file, "minItems": 1, "maxItems": config.max_images}},
     }
     one = {"$ref": "#/components/schemas/Prediction"}
+    each = {"oneOf": [one, {"$ref": "#/components/schemas/Error"}]}
     waits = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     return {
         "operationId": "predict",
         "summary": "Classify an image, or several.",
         "description": (
             "The body is an image file (JPEG, PNG, PPM, BMP, TIFF, WebP, DICOM), whatever its exact type, or a form "
-            f"with files in the field `{FIELD}`. Several files give a list. URLs and paths are never followed."
+            f"with files in the field `{FIELD}`. Several files give a list in their order, in which one that cannot be "
+            "read has an error, and the others their labels. URLs and paths are never followed."
         ),
         "parameters": [
             {
                 "name": "topk",
                 "in": "query",
-                "description": "Number of classes of a multiclass model.",
+                "description": "Number of classes of a multiclass model; changes nothing for multilabel.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": len(classifier.classes), "default": 1},
             },
             {
@@ -85,12 +87,12 @@ def _predict(classifier: EdgeClassifier, config: ServerConfig) -> Json:
             "content": {"image/*": {}, **{kind: {} for kind in RAW}, FORM: {"schema": form}},
         },
         "responses": {
-            "200": _answer("Labels by falling score.", {"oneOf": [one, {"type": "array", "items": one}]}),
+            "200": _answer("Labels by falling score.", {"oneOf": [one, {"type": "array", "items": each}]}),
             "400": _error("A parameter or the form is wrong; says which."),
             "408": _error(f"The body did not come within {config.body_seconds:g} seconds."),
             "413": _error(f"The body is larger than {config.max_bytes} bytes."),
             "415": _error("The content type is another one."),
-            "422": _error("A file is not an image that can be read; says why."),
+            "422": _error("The one file is not an image that can be read; says why."),
             "500": _error("The server failed."),
             "503": {**_error("Too many requests are in work, or the server is stopping."), "headers": waits},
         },

@@ -16,6 +16,9 @@ from lt_export.server.metrics import Metrics
 from lt_export.server.selection import Selection
 from lt_export.server.work import Work
 
+Answer = dict[str, Any]
+"""Of one image, for JSON: `labels`, `names` and `scores`, or `error`."""
+
 
 class Service:
     """State of a server.
@@ -35,30 +38,36 @@ class Service:
         self.metrics = Metrics(classifier, routes, lambda: self.work.admitted)
         self.stopping = False
 
-    def classify(self, contents: Sequence[bytes], selection: Selection) -> list[dict[str, list[Any]]]:
+    def classify(self, contents: Sequence[bytes], selection: Selection) -> list[Answer]:
         """Labels, names and scores of images; the scores are those of `EdgeClassifier.predict`, to the bit.
 
-        Raises:
-            ImageDecodeError: One is not an image that lt-data reads; of several, says which.
+        What is not an image that lt-data reads has its `error`, a sentence, in their place; the others are classified.
         """
         began = time.perf_counter()
-        prepared = [self._prepare(contents, i) for i in range(len(contents))]
+        prepared = [self._prepare(content) for content in contents]
+        images = [one for one in prepared if not isinstance(one, ImageDecodeError)]
+        self.metrics.unreadable.inc(len(prepared) - len(images))
+        rows = iter(self._run(images, began) if images else ())
+        return [
+            {"error": str(one)} if isinstance(one, ImageDecodeError) else self._answer(next(rows), selection)
+            for one in prepared
+        ]
+
+    def _prepare(self, content: bytes) -> npt.NDArray[Any] | ImageDecodeError:
+        try:
+            return self.classifier.prepare(content, max_pixels=self.config.max_pixels)
+        except ImageDecodeError as error:
+            return error
+
+    def _run(self, images: Sequence[npt.NDArray[Any]], began: float) -> npt.NDArray[np.float32]:
         ready = time.perf_counter()
-        scores = self.classifier.run(prepared)
+        scores = self.classifier.run(images)
         self.metrics.preprocess_seconds.observe(ready - began)
         self.metrics.model_seconds.observe(time.perf_counter() - ready)
-        self.metrics.images.inc(len(contents))
-        return [self._answer(row, selection) for row in scores]
+        self.metrics.images.inc(len(images))
+        return scores
 
-    def _prepare(self, contents: Sequence[bytes], index: int) -> npt.NDArray[Any]:
-        try:
-            return self.classifier.prepare(contents[index], max_pixels=self.config.max_pixels)
-        except ImageDecodeError as error:
-            if len(contents) == 1:
-                raise
-            raise ImageDecodeError(f"file {index + 1} of {len(contents)}: {error}") from error
-
-    def _answer(self, scores: npt.NDArray[np.float32], selection: Selection) -> dict[str, list[Any]]:
+    def _answer(self, scores: npt.NDArray[np.float32], selection: Selection) -> Answer:
         task = self.classifier.task
         chosen = select_labels(scores, task, topk=selection.topk, threshold=selection.threshold)
         names, labels = task.classes.as_dict(), chosen["labels"].tolist()

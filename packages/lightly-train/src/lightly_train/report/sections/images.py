@@ -38,7 +38,7 @@ def label_errors(data: ReportData) -> Section:
     found, total = likely_label_errors(data.scored, MOST_IMAGES)
     lead = (
         "Candidates to look at, not verdicts: the image fits its label less than images with that label "
-        "usually do, and fits another one as well as those do (confident learning)."
+        "usually do, and fits another one better, as well as images with that one do (confident learning)."
     )
     if not total:
         return Section("labels", "Likely label errors", lead, note("No label stands out."))
