@@ -280,7 +280,7 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     monkeypatch.setattr(lightly_train, "evaluate", evaluate, raising=False)
     done = call("evaluate", "a b.pt", "d.yaml", "--split", "test", "--metric-args.f1", "null", "--out", tmp_path / "ü")
     assert done.status == 0, done.err
-    counts = {"images": 3, "unreadable": 0}
+    counts = {"images": 3, "unreadable": []}
     assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, **counts, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
     settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
@@ -296,17 +296,28 @@ def test_help_shows_that_data_may_be_a_file_or_options(call, name):
     assert "DATA, --data.train" not in shown
 
 
-def test_evaluate_ends_with_exit_status_2_where_an_image_was_unreadable_and_counts_it(call, trained, data, tmp_path):
+@pytest.fixture
+def with_a_broken_image(data, tmp_path):
+    """Class folders of 102 images, of which one is none."""
     for name in data["classes"].values():
-        (tmp_path / name).mkdir()
+        (tmp_path / "many" / name).mkdir(parents=True)
         for i in range(34):
-            shutil.copy(data["val"] / name / f"{i % 4}.png", tmp_path / name / f"{i}.png")
-    fine = call("evaluate", trained.exported_best, tmp_path)
-    (tmp_path / "red" / "7.png").write_bytes(b"no image")
-    spoilt = call("evaluate", trained.exported_best, tmp_path)
-    found = [(one.status, json.loads(one.out)["images"], json.loads(one.out)["unreadable"]) for one in (fine, spoilt)]
-    assert found == [(0, 102, 0), (2, 101, 1)]
-    assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys() >= {"top1_acc_micro"}
+            shutil.copy(data["val"] / name / f"{i % 4}.png", tmp_path / "many" / name / f"{i}.png")
+    (tmp_path / "many" / "red" / "7.png").write_bytes(b"no image")
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize("name", ["evaluate", "calibrate"])
+def test_unreadable_images_are_named_and_end_in_exit_status_2(call, trained, data, with_a_broken_image, tmp_path, name):
+    out = ["--out", tmp_path / "calibrated.pt"] if name == "calibrate" else []
+    spoilt = call(name, trained.exported_best, with_a_broken_image, *out)
+    found = json.loads(spoilt.out)
+    broken = str(with_a_broken_image / "red" / "7.png")
+    assert (spoilt.status, found["images"], [row["path"] for row in found["unreadable"]]) == (2, 101, [broken])
+    assert "none of the image formats" in found["unreadable"][0]["error"]
+    fine = call(name, trained.exported_best, data["val"], *out)
+    assert (fine.status, json.loads(fine.out)["unreadable"]) == (0, [])
+    assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys()
 
 
 def test_help_names_every_command_and_the_exit_statuses(call):

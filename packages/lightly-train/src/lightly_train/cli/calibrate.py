@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightly_train.cli.printing import print_json
+from lightly_train.cli.unreadable import EXIT_UNREADABLE, unreadable_rows
 from lt_data import Classes
 
 
@@ -19,10 +20,11 @@ def calibrate(
     temperature: bool = True,
     batch_size: int = 16,
     num_workers: int | Literal["auto"] = "auto",
-) -> None:
+) -> int:
     """Fit on labelled images how sure a model's scores are, and for multilabel a threshold for each class.
 
-    The figures before and after are printed as JSON, with notes on what did not get better.
+    The figures before and after are printed as JSON, with notes on what did not get better. Exit status 2 says that
+    images were unreadable and left out.
 
     Args:
         model: Exported model (.pt).
@@ -51,9 +53,10 @@ def calibrate(
             "after": found.after,
             "without_images": found.without_images,
             "notes": found.notes,
-            "unreadable": [{"path": problem.where, "error": problem.what} for problem in found.unreadable],
+            "unreadable": unreadable_rows(found.unreadable),
         }
     )
+    return EXIT_UNREADABLE if found.unreadable else 0
 
 
 def _by_class(classes: Classes, thresholds: Sequence[float]) -> list[dict[str, Any]]:

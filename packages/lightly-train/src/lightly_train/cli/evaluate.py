@@ -11,18 +11,16 @@ import attrs
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lightly_train.cli.typed import read_as
+from lightly_train.cli.unreadable import EXIT_UNREADABLE, unreadable_rows
 from lightly_train.run_config import asked
 from lt_data import at_least
 from lt_train import MetricArgs
 
 SUMMARY = (
-    "Measure a model on a split of a data set and print as JSON the metrics, how many images they are of, and how many "
+    "Measure a model on a split of a data set and print as JSON the metrics, how many images they are of, and which "
     "were unreadable: with any such the exit status is 2."
 )
 POSITIONAL = ("model", "data")
-
-EXIT_UNREADABLE = 2
-"""Exit status when an image could not be read, though the others were measured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +74,6 @@ def run(words: Sequence[str]) -> int:
     )
     if arguments.out is not None:
         found.write(arguments.out)
-    counts = {"images": found.num_images, "unreadable": len(found.unreadable)}
-    print_json({**found.metrics, **counts, **({} if arguments.out is None else {"out": str(arguments.out)})})
+    images = {"images": found.num_images, "unreadable": unreadable_rows(found.unreadable)}
+    print_json({**found.metrics, **images, **({} if arguments.out is None else {"out": str(arguments.out)})})
     return EXIT_UNREADABLE if found.unreadable else 0

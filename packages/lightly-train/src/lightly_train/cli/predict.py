@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightly_train.cli.printing import print_error, print_json, print_note, show_progress
+from lightly_train.cli.unreadable import EXIT_UNREADABLE
 from lightly_train.loading import load_any
 from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed
 from lt_export.terminal import one_line
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
     from lt_data import FolderPrediction
     from lt_export import EdgeClassifier
-
-EXIT_UNREADABLE = 2
-"""Exit status when an image could not be read, though the others were."""
 
 
 def predict(
