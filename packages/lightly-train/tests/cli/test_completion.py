@@ -49,6 +49,15 @@ def test_commands_options_and_choices_are_completed(script, words, completed):
     assert set(found) == completed
 
 
+@bash
+@pytest.mark.parametrize("words", [["check-data"], ["preview"], ["evaluate"], ["evaluate", "model.pt"], ["predict"]])
+def test_files_are_completed_where_no_option_is_needed(script, words, tmp_path, monkeypatch):
+    (tmp_path / "described.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    program = ["bash", "-c", TRY, "bash", str(script), "lightly-train", *words, "desc"]
+    assert subprocess.run(program, capture_output=True, text=True, check=True).stdout.split() == ["described.yaml"]
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_a_script_with_the_nested_options(call, tmp_path, shell):
     assert call("--install-completion", "--shell", shell, "--output", tmp_path / "script").status == 0
