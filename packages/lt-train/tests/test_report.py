@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lt_data import Classes, Preprocessing, SampleIndex, TaskSpec, load_inputs
 from lt_train import LoggerArgs, MetricArgs, ModelArgs, TrainConfigError, load_exported
 from lt_train.metrics.tally import ClassTable
-from lt_train.run_report import confusion
+from lt_train.run_report import confusion_counts
 
 FREQUENT = LoggerArgs(val_every_num_steps=5, log_every_num_steps=5)
 
@@ -204,4 +204,4 @@ def test_confusions_of_very_many_classes_are_listed_by_class_id():
         preprocessing=Preprocessing(image_size=(32, 32)),
     )
     table = ClassTable(np.zeros(1001, np.int64), {}, np.array([[0, 0, 5], [3, 1000, 2]]))
-    assert confusion(table, task) == {"pairs": [[10, 10, 5], [13, 1010, 2]]}
+    assert confusion_counts(table, task) == {"pairs": [[10, 10, 5], [13, 1010, 2]]}

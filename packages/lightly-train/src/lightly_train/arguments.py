@@ -10,8 +10,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from lightly_train.run_config import asked
-from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure
-from lt_data.structuring import unknown_key
+from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure, unknown_key
 from lt_train import TrainConfig
 
 T = TypeVar("T")

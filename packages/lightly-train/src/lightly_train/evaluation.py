@@ -24,9 +24,18 @@ from lt_data import (
     structure,
     usable_processors,
 )
-from lt_train import ClassTable, MetricArgs, RunFolderError, measure
-from lt_train.run_folder import RunFolder
-from lt_train.run_report import confusion, finite_or_none, per_class, write_json, write_per_class
+from lt_train import (
+    ClassTable,
+    MetricArgs,
+    RunFolder,
+    RunFolderError,
+    confusion_counts,
+    finite_or_none,
+    measure,
+    per_class_csv,
+    write_json,
+    write_per_class,
+)
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -98,7 +107,7 @@ class Evaluation:
             "metrics": finite_or_none(self.metrics),
         }
         if self.task.task == "multiclass":
-            document["confusion"] = confusion(self.table, self.task)
+            document["confusion"] = confusion_counts(self.table, self.task)
         write_per_class(root.per_class, self.table, self.task)
         write_json(root.report, document)
 
@@ -106,7 +115,7 @@ class Evaluation:
         unread = f", {len(self.unreadable)} more could not be read" if self.unreadable else ""
         width = max(map(len, self.metrics), default=0)
         lines = [f"{self.num_images} images{unread}", *(f"  {n:<{width}}  {v:.4f}" for n, v in self.metrics.items())]
-        return "\n".join([*lines, "", per_class(self.table, self.task).rstrip()])
+        return "\n".join([*lines, "", per_class_csv(self.table, self.task).rstrip()])
 
 
 def evaluate(

@@ -125,7 +125,7 @@ def train_image_classification(
             and it trains outside of `if __name__ == "__main__":`.
     """
     given = dict(locals())
-    from lt_train.signals import leave_on_signals
+    from lt_train import leave_on_signals
 
     with leave_on_signals():
         return run(read_arguments(given))
@@ -133,7 +133,7 @@ def train_image_classification(
 
 def run(arguments: Arguments) -> TrainResult:
     """Check, build and train what `arguments` describe."""
-    from lt_train.main_guard import check_main_guard
+    from lt_train import check_main_guard
 
     check_main_guard(arguments.training.num_workers, arguments.training.loader_args.multiprocessing_context)
     with collector_at_rest():
@@ -141,8 +141,7 @@ def run(arguments: Arguments) -> TrainResult:
 
         from lt_data import TaskSpec, build_index, resolve_transforms
         from lt_data.torch import Augmentation
-        from lt_train import RunFolder, TrainData, fit
-        from lt_train.run_log import console_log, first_process, kept_log
+        from lt_train import RunFolder, TrainData, console_log, first_process, fit, kept_log
 
         folder = RunFolder(Path(arguments.out))
         folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)

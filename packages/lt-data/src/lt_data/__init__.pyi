@@ -38,6 +38,7 @@ from .preprocessing import preprocess as preprocess
 from .processors import usable_processors as usable_processors
 from .structuring import STRUCTURE as STRUCTURE
 from .structuring import structure as structure
+from .structuring import unknown_key as unknown_key
 from .task import Calibration as Calibration
 from .task import Classes as Classes
 from .task import Preprocessing as Preprocessing

@@ -18,5 +18,7 @@ from .tensorrt.describing import describe_engine as describe_engine
 from .tensorrt.export import TensorRTExport as TensorRTExport
 from .tensorrt.export import export_tensorrt as export_tensorrt
 from .tensorrt.record import EngineBuild as EngineBuild
+from .terminal import one_line as one_line
+from .terminal import shown_steps as shown_steps
 from .web.site import WebSite as WebSite
 from .web.site import write_site as write_site

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(error: Exception) -> int:
-    from lt_data.errors import LtDataError, PredictionArgumentError
+    from lt_data import LtDataError, PredictionArgumentError
     from lt_export.errors import LtExportError
 
     message = _message(error)

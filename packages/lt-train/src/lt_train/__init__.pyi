@@ -22,6 +22,7 @@ from .loggers.config import LoggerArgs as LoggerArgs
 from .loggers.config import MLflowArgs as MLflowArgs
 from .loggers.config import TensorBoardArgs as TensorBoardArgs
 from .loggers.config import WandbArgs as WandbArgs
+from .main_guard import check_main_guard as check_main_guard
 from .measurement import Measurement as Measurement
 from .measurement import measure as measure
 from .metrics.config import AccuracyArgs as AccuracyArgs
@@ -32,4 +33,16 @@ from .metrics.config import PlainArgs as PlainArgs
 from .metrics.tally import ClassTable as ClassTable
 from .result import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder
+from .run_log import console_log as console_log
+from .run_log import details as details
+from .run_log import first_process as first_process
+from .run_log import kept_log as kept_log
+from .run_report import confusion_counts as confusion_counts
+from .run_report import finite_or_none as finite_or_none
+from .run_report import per_class_csv as per_class_csv
+from .run_report import write_json as write_json
+from .run_report import write_per_class as write_per_class
+from .signals import leave_on_signals as leave_on_signals
 from .training import fit as fit
+from .yaml_text import read_yaml as read_yaml
+from .yaml_text import read_yaml_file as read_yaml_file

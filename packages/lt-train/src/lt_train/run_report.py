@@ -49,9 +49,9 @@ def write_report(
         "last": _validation(last),
     }
     if task.task == "multiclass":
-        document["confusion"] = confusion(best.table, task)
+        document["confusion"] = confusion_counts(best.table, task)
     if test is not None:
-        confusions = {"confusion": confusion(test.table, task)} if task.task == "multiclass" else {}
+        confusions = {"confusion": confusion_counts(test.table, task)} if task.task == "multiclass" else {}
         document["test"] = _validation(test) | confusions
         write_per_class(folder.test_per_class, test.table, task)
     write_json(folder.report, document)
@@ -59,9 +59,9 @@ def write_report(
 
 
 def write_per_class(path: Path, table: ClassTable, task: TaskSpec) -> None:
-    """Write `per_class` to a file, whole or not at all."""
+    """Write `per_class_csv` to a file, whole or not at all."""
     with atomic_write(path) as stream:
-        stream.write(per_class(table, task).encode())
+        stream.write(per_class_csv(table, task).encode())
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
         stream.write((json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def per_class(table: ClassTable, task: TaskSpec) -> str:
+def per_class_csv(table: ClassTable, task: TaskSpec) -> str:
     """CSV with one row a class, in output order; a cell is empty where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -81,7 +81,7 @@ def per_class(table: ClassTable, task: TaskSpec) -> str:
     return text.getvalue()
 
 
-def confusion(table: ClassTable, task: TaskSpec) -> dict[str, Any]:
+def confusion_counts(table: ClassTable, task: TaskSpec) -> dict[str, Any]:
     """How often each class was predicted as each.
 
     Returns:

@@ -50,7 +50,7 @@ def read_yaml(text: str, *, otherwise: Any) -> Any:
         return otherwise
 
 
-def read_file(file: Path) -> Any:
+def read_yaml_file(file: Path) -> Any:
     """The value of a file.
 
     Raises:

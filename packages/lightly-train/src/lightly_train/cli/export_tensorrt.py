@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightly_train.cli.printing import print_json
-from lt_export.terminal import shown_steps
+from lt_export import shown_steps
 
 
 def export_tensorrt(

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
-from lt_train.yaml_text import read_yaml
+from lt_train import read_yaml
 
 NAMES = {int: "integer", float: "number", str: "text", bool: "true|false", Path: "path", NoneType: "null"}
 

@@ -10,7 +10,7 @@ from lightly_train.cli.printing import print_error, print_json, print_note, show
 from lightly_train.cli.unreadable import EXIT_UNREADABLE
 from lightly_train.loading import load_any
 from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed
-from lt_export.terminal import one_line
+from lt_export import one_line
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification

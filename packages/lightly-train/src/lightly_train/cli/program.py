@@ -13,8 +13,7 @@ from typing import Any
 from lightly_train.cli.help_text import nested_help
 from lightly_train.cli.printing import print_error
 from lt_data import ConfigError, DatasetError, LtDataError
-from lt_export import LtExportError
-from lt_export.terminal import one_line
+from lt_export import LtExportError, one_line
 from lt_models import LtModelsError
 from lt_train import LtTrainError
 

@@ -17,7 +17,7 @@ from lightly_train.cli.options import Option, options_of
 from lightly_train.cli.printing import print_json
 from lightly_train.cli.typed import with_typed
 from lt_data import ConfigError, DataConfig, Problem
-from lt_train.yaml_text import read_file
+from lt_train import read_yaml_file
 
 POSITIONAL = ()
 SUMMARY = "Train a classifier and print the best metrics as JSON."
@@ -48,11 +48,11 @@ def run(words: Sequence[str]) -> None:
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    from lt_train.signals import leave_on_signals
+    from lt_train import leave_on_signals
 
     with leave_on_signals():
         result = lightly_train.train.run(read_words(words))
-    from lt_train.run_log import first_process
+    from lt_train import first_process
 
     if first_process():
         files = {"exported_best": result.exported_best, "report": result.report}
@@ -92,7 +92,7 @@ def _defaults() -> dict[str, Any]:
 
 def _read_config(file: Path, problems: list[Problem]) -> dict[str, Any]:
     try:
-        content = read_file(file.expanduser())
+        content = read_yaml_file(file.expanduser())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problems.append(Problem("--config", f"cannot read {file} as a YAML file: {' '.join(str(error).split())}"))
         return {}

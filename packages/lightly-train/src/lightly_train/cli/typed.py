@@ -13,7 +13,7 @@ from lightly_train.cli.collect import collect, kinds_of, merged
 from lightly_train.cli.kinds import fields, members
 from lightly_train.cli.options import Place
 from lt_data import ConfigError, DataConfig, load_data_config, structure
-from lt_train.yaml_text import read_file
+from lt_train import read_yaml_file
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def _read_data(file: Path) -> Any:
         ConfigError: It cannot be read.
     """
     try:
-        content = read_file(file.expanduser())
+        content = read_yaml_file(file.expanduser())
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict):

@@ -7,11 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightly_train.scored import ScoredSamples
-from lt_train import CalibrationArgs, MetricArgs, measure
-from lt_train.metrics.averages import ClassCounts
-from lt_train.metrics.calibration import count_bins, expected_calibration_error
-from lt_train.metrics.exact import UNIT_BITS
-from lt_train.metrics.tally import ClassTable
+from lt_train import CalibrationArgs, ClassTable, MetricArgs, measure
+from lt_train.metrics import UNIT_BITS, ClassCounts, count_bins, expected_calibration_error
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

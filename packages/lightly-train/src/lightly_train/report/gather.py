@@ -27,8 +27,7 @@ from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, liste
 from lt_data.torch import Augmentation, sample_order, sample_views
 from lt_models import ClassifierSpec
 from lt_train import RunFolder, TrainResult
-from lt_train.metrics.build import is_classwise
-from lt_train.metrics.plan import LOSS, TEST, TEST_LOSS, VAL
+from lt_train.metrics import LOSS, TEST, TEST_LOSS, VAL, is_classwise
 
 MOST_SCORED = 30_000
 """Validation images of a report; of more an even sample is scored."""

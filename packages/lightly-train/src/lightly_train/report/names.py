@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lightly_train.report.numbers import MISSING, percent, plain
-from lt_train.metrics.plan import LOSS, TRAIN, VAL
+from lt_train.metrics import LOSS, TRAIN, VAL
 
 AVERAGES = {"micro": "micro", "macro": "macro", "weighted": "weighted"}
 METRICS: Mapping[str, str] = MappingProxyType(

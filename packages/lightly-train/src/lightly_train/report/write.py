@@ -8,8 +8,7 @@ from pathlib import Path
 from lightly_train.report.gather import FinishedRun, gather
 from lightly_train.report.page import page
 from lt_data import atomic_write
-from lt_train import RunFolder
-from lt_train.run_log import details
+from lt_train import RunFolder, details
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from lightly_train.report.sections.parts import (
     scrolled,
     weakest_first,
 )
-from lt_train.metrics.tally import ClassTable
+from lt_train import ClassTable
 
 MOST_MATRIX_CLASSES = 30
 MOST_PAIRS = 15

@@ -18,7 +18,7 @@ from lightly_train.report.sections.parts import (
     scrolled,
     weakest_first,
 )
-from lt_train.metrics.tally import ClassTable
+from lt_train import ClassTable
 
 MOST_BARS = 40
 MOST_MISSING = 10

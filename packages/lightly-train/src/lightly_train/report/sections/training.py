@@ -11,8 +11,7 @@ from lightly_train.report.markup import joined, tag
 from lightly_train.report.names import metric_name, metric_value
 from lightly_train.report.numbers import count, percent, plain, short_count
 from lightly_train.report.sections.parts import Section, facts_table, note
-from lt_train.metrics.build import is_classwise
-from lt_train.metrics.plan import LOSS, TRAIN, VAL
+from lt_train.metrics import LOSS, TRAIN, VAL, is_classwise
 
 
 def headline(data: ReportData) -> Section:

@@ -1,0 +1,10 @@
+from .averages import ClassCounts as ClassCounts
+from .build import is_classwise as is_classwise
+from .calibration import count_bins as count_bins
+from .calibration import expected_calibration_error as expected_calibration_error
+from .exact import UNIT_BITS as UNIT_BITS
+from .plan import LOSS as LOSS
+from .plan import TEST as TEST
+from .plan import TEST_LOSS as TEST_LOSS
+from .plan import TRAIN as TRAIN
+from .plan import VAL as VAL
