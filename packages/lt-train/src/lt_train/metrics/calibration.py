@@ -33,7 +33,7 @@ def count_bins(confidence: npt.NDArray[np.float32], correct: npt.NDArray[np.bool
 
 
 def expected_calibration_error(counts: Ints, samples: int) -> float:
-    """Mean over samples of |accuracy - mean confidence| of their bin, in [0, 1]; 0 without samples.
+    """Mean over samples of the gap between accuracy and mean confidence of their bin, in [0, 1]; 0 without samples.
 
     Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
