@@ -83,11 +83,7 @@ class Evaluation:
     @property
     def confusion(self) -> npt.NDArray[np.int64] | None:
         """Multiclass: how often each class (row) was predicted as each (column), int64 of shape (classes, classes)."""
-        if self.task.task == "multilabel":
-            return None
-        counts = np.zeros((len(self.task.classes), len(self.task.classes)), dtype=np.int64)
-        counts[self.table.confusion[:, 0], self.table.confusion[:, 1]] = self.table.confusion[:, 2]
-        return counts
+        return None if self.task.task == "multilabel" else self.table.confusion_matrix()
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write `metrics.json` and `per_class.csv`, the latter as a run has it; the folder is made where it is missing.

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lt_data import TaskSpec, atomic_write
 from lt_train.metrics.tally import ClassTable
 from lt_train.run_folder import RunFolder
@@ -88,11 +86,9 @@ def confusion_counts(table: ClassTable, task: TaskSpec) -> dict[str, Any]:
         Up to `DENSE_CLASSES` classes `counts`, a row for each class with a column for each predicted class, in output
         order. Above, `pairs`: class ID, predicted class ID and how often, for those that occur.
     """
-    ids, size = task.classes.ids, len(task.classes)
-    if size <= DENSE_CLASSES:
-        counts = np.zeros((size, size), dtype=np.int64)
-        counts[table.confusion[:, 0], table.confusion[:, 1]] = table.confusion[:, 2]
-        return {"counts": counts.tolist()}
+    ids = task.classes.ids
+    if len(ids) <= DENSE_CLASSES:
+        return {"counts": table.confusion_matrix().tolist()}
     return {"pairs": [[ids[true], ids[predicted], often] for true, predicted, often in table.confusion.tolist()]}
 
 

@@ -213,7 +213,7 @@ def log_end(loggers: Loggers, state: TrainState, run: Run, result: TrainResult) 
     names = run.task.classes.names
     for name, validation in (("best", state.best), ("last", state.latest)):
         if validation is not None and run.task.task == "multiclass" and len(names) <= MOST_CLASSES:
-            draw = partial(confusion_picture, validation.table.confusion, names)
+            draw = partial(confusion_picture, validation.table.confusion_matrix(), names)
             loggers.picture(validation.step, f"confusion/{name}", draw)
     test = [run.out.test_per_class] if result.test_metrics is not None else []
     loggers.files((run.out.report, run.out.per_class, *test, run.out.log), result.exported_best)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lt_data.preprocessing import Box, fit_size
 from lt_data.task import Preprocessing
-from lt_data.torch.color import ColorDraw, draw_color
+from lt_data.torch.color import ColorDraw, draw_color, mean_color
 from lt_data.torch.rand_augment import rand_augment
 from lt_data.torch.reading import Jpeg, Pixels
 from lt_data.torch.resizing import resize
@@ -144,11 +144,6 @@ def random_box(height: int, width: int, crop: RandomCrop, rng: np.random.Generat
     box_height = min(height, max(1, round(width / least)))
     box_width = min(width, max(1, round(height * most)))
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
-
-
-def mean_color(spec: Preprocessing) -> tuple[int, ...]:
-    """The 8-bit colour that normalisation takes nearest to zero."""
-    return tuple(min(255, max(0, math.floor(mean * 255.0 + 0.5))) for mean in spec.mean)
 
 
 def rotate(pixels: torch.Tensor, angle: float, spec: Preprocessing) -> torch.Tensor:

@@ -26,6 +26,11 @@ ERASING_ATTEMPTS = 10
 NOTHING = Box(0, 0, 0, 0)
 
 
+def mean_color(spec: Preprocessing) -> tuple[int, ...]:
+    """The 8-bit colour that normalisation takes nearest to zero."""
+    return tuple(min(255, max(0, math.floor(mean * 255.0 + 0.5))) for mean in spec.mean)
+
+
 @attrs.frozen
 class ColorDraw:
     """Drawn for one sample.

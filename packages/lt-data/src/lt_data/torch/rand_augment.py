@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from lt_data.task import Preprocessing
+from lt_data.torch.color import mean_color
 from lt_data.transform_config import RandAugment
 
 MAX_MAGNITUDE = 30.0
@@ -30,7 +30,7 @@ def rand_augment(
 ) -> torch.Tensor:
     """Apply `config.num_ops` operations to an RGB image, uint8 of shape (3, H, W); uncovered parts get the mean."""
     image = Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-    red, green, blue = (min(255, max(0, math.floor(mean * 255.0 + 0.5))) for mean in spec.mean)
+    red, green, blue = mean_color(spec)
     for choice in rng.integers(len(OPERATIONS), size=config.num_ops):
         level = config.magnitude / MAX_MAGNITUDE * (1.0 if rng.random() < 0.5 else -1.0)
         image = OPERATIONS[int(choice)](image, level, (red, green, blue))

@@ -16,15 +16,13 @@ CELL, FONT, MARGIN, NAME_CHARACTERS = 32, 11, 8, 20
 INK, PAPER, BLUE = (20, 20, 20), (255, 255, 255), (8, 48, 107)
 
 
-def confusion_picture(confusion: Ints, names: Sequence[str]) -> Image.Image:
+def confusion_picture(counts: Ints, names: Sequence[str]) -> Image.Image:
     """Draw one row for each class, darker where more of its samples were predicted as the column's class.
 
     Args:
-        confusion: Rows of class index, predicted class index and how often, of shape (K, 3).
+        counts: How often each class (row) was predicted as each (column), of shape (classes, classes).
         names: Names of the classes; the font has European letters only.
     """
-    counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    counts[confusion[:, 0], confusion[:, 1]] = confusion[:, 2]
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     font = ImageFont.load_default(FONT)
     labels = [_name_tag(name, font) for name in names]

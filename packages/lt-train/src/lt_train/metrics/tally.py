@@ -44,6 +44,12 @@ class ClassTable:
     columns: Mapping[str, Floats]
     confusion: Ints
 
+    def confusion_matrix(self) -> Ints:
+        """How often each class (row) was predicted as each (column), int64 of shape (classes, classes)."""
+        counts = np.zeros((len(self.support), len(self.support)), dtype=np.int64)
+        counts[self.confusion[:, 0], self.confusion[:, 1]] = self.confusion[:, 2]
+        return counts
+
 
 class Tally(ABC):
     """Counts of scored samples; the metrics follow from them.
