@@ -483,3 +483,9 @@ def test_a_batch_larger_than_the_data_is_warned_of(job):
 def test_what_would_give_other_scores_or_start_no_run_is_refused_with_what_there_is(settings, valid):
     with pytest.raises(ConfigError, match=valid):
         structure(settings, TrainConfig, "config")
+
+
+def test_a_seed_that_is_too_large_is_refused_as_a_wrong_value_and_the_largest_runs(job):
+    with pytest.raises(ConfigError, match=r"seed .*must be below 2\*\*64, got 18446744073709551616"):
+        structure({"seed": 2**64}, TrainConfig, "config")
+    job.run(steps=1, seed=2**64 - 1)
