@@ -104,7 +104,10 @@ def test_missing_columns_and_columns_of_other_types_are_named(root):
 
 
 def test_shares_and_groups_work_as_with_csv(root):
-    columns = {"image_path": PATHS * 5, "label": LABELS * 5, "patient": [i // 2 for i in range(20)]}
+    copies = [path.replace(".png", f"_{k}.png") for k in range(5) for path in PATHS]
+    for path, copy in zip(PATHS * 5, copies, strict=True):
+        (root / copy).write_bytes((root / path).read_bytes())
+    columns = {"image_path": copies, "label": LABELS * 5, "patient": [i // 2 for i in range(20)]}
     pq.write_table(pa.table(columns), root / "all.parquet")
     lines = ["image_path,label,patient", *map(",".join, zip(*(map(str, c) for c in columns.values()), strict=True))]
     (root / "all.csv").write_text("\n".join(lines))

@@ -209,6 +209,57 @@ def test_problems_of_the_training_data_are_reported_once(table):
         assert [problem.where for problem in caught.value.problems] == [f"{file}:{len(labels) + 2}"]
 
 
+def paths_of(samples) -> set[Path]:
+    return {samples.path(i).resolve() for i in range(len(samples))}
+
+
+def rewritten(file: Path, rows: list[str], header: str = "image_path,label,patient") -> Path:
+    file.write_text("\n".join([header, *rows]))
+    return file
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_rows_of_one_image_are_never_torn_and_a_warning_counts_them(table, caplog, task):
+    file = table(["a", "b"] * 12)
+    rows = file.read_text().splitlines()[1:]
+    other = [f"./{row}" for row in rows]
+    absolute = [f"{file.parent}/{row}" for row in rows]
+    with caplog.at_level(logging.WARNING):
+        index = split_of(rewritten(file, rows + other + absolute), 0.25, task)
+    assert len(index.train) + len(index.val) == 72
+    assert len(index.val) == 18
+    assert not paths_of(index.train) & paths_of(index.val)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "train: 48 rows have an image that an earlier row has" in warning
+    assert f"'./0.png' in {file}:26 and {file}:2" in warning
+    assert ("in one row" in warning) == (task == "multilabel")
+
+
+def test_an_image_in_two_groups_keeps_both_groups_together(table):
+    file = table(["a", "b"] * 4, [i // 2 for i in range(8)])
+    rows = [*file.read_text().splitlines()[1:], "0.png,a,1", "2.png,a,", "2.png,a,2"]
+    for seed in range(6):
+        index = split_of(rewritten(file, rows), 0.4, split_group_column="patient", split_seed=seed)
+        sides = [{int(path.stem) // 2 for path in paths_of(side)} for side in (index.train, index.val)]
+        assert sorted(sides, key=len) == [{3}, {0, 1, 2}]
+
+
+def test_an_image_with_two_labels_is_an_error_that_names_both_rows(table):
+    file = table(["a", "b"] * 4)
+    rows = [*file.read_text().splitlines()[1:], "./0.png,b,", "1.png,b,"]
+    with pytest.raises(DatasetError) as caught:
+        split_of(rewritten(file, rows), 0.25)
+    (problem,) = caught.value.problems
+    assert problem.where == f"{file}:10"
+    assert f"'./0.png' is 'b' here and 'a' in {file}:2" in problem.what
+    assert "multilabel" in problem.what
+
+
+def test_rows_of_different_images_give_no_warning(table, caplog):
+    split_of(table(["a", "b"] * 4), 0.25)
+    assert not caplog.records
+
+
 def test_a_group_column_that_is_not_there_is_named(table):
     with pytest.raises(DatasetError, match=r"split_group_column to one of"):
         split_of(table(["a", "b"]), 0.5, split_group_column="case")
@@ -281,9 +332,13 @@ def test_names_of_any_kind_survive_being_written_and_read(tmp_path_factory, file
     unused = (mark for mark in [*",;|/", *map(chr, range(33, 99))] if mark not in "".join(classes))
     again = read_back(root, index, "multilabel", label_delimiter=next(unused))
     assert content(again.train) == content(samples)
+    for k in range(len(classes)):
+        (root / str(k)).mkdir()
+        for path in paths:
+            (root / str(k) / path).touch()
     one = SampleIndex.from_paths(
         root,
-        [path for path in paths for _ in classes],
+        [f"{k}/{path}" for path in paths for k in range(len(classes))],
         np.tile(np.arange(len(classes)), len(paths)),
         num_classes=len(classes),
     )

@@ -212,6 +212,33 @@ def test_a_file_for_exactly_half_of_the_tensors_is_taken(tmp_path):
         load_weights(VisionTransformer(**VIT), saved(half, tmp_path / "x.pth"), model="timm/x")
 
 
+@pytest.mark.parametrize("spoil", ["missing", "of another shape", "half"])
+def test_a_classifier_refuses_a_file_from_which_tensors_would_stay_random(tmp_path, spoil):
+    name = "timm/test_resnet-notpretrained"
+    state = dict(create_classifier(name, 3).backbone.state_dict())
+    count = sum("num_batches_tracked" not in key for key in state)
+    lacks = [key for key in state if "num_batches_tracked" not in key][-1 if spoil != "half" else -(count // 2) :]
+    for key in lacks:
+        if spoil == "of another shape":
+            state[key] = torch.zeros(5)
+        else:
+            del state[key]
+    path = saved(state, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=rf"lacks {len(lacks)} of the {count} tensors of timm/test_resnet") as caught:
+        create_classifier(name, 3, backbone_weights=path)
+    for told in (str(path), lacks[0], "would stay random", "load_weights"):
+        assert told in str(caught.value)
+    assert caught.value.path == path
+
+
+def test_a_classifier_takes_a_file_with_a_head_and_without_counts_of_batches(tmp_path):
+    given = create_classifier("timm/test_resnet-notpretrained", 3)
+    state = {key: value for key, value in given.state_dict().items() if "num_batches_tracked" not in key}
+    path = saved(state, tmp_path / "x.pth")
+    found = create_classifier("timm/test_resnet-notpretrained", 5, backbone_weights=path)
+    assert all(torch.equal(found.state_dict()[key], value) for key, value in state.items() if "head" not in key)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
 def test_the_first_convolution_is_adapted_to_the_models_channels_as_timm_does(tmp_path, channels):
     given = random(VisionTransformer(**VIT))

@@ -49,11 +49,20 @@ def test_warm_up_never_exceeds_a_tenth_of_the_run(steps, asked):
         assert "model_args.lr_warmup_steps" in reasons
 
 
-@given(num_samples=st.integers(1, 2_000_000), steps=st.integers(1, 200_000))
+@given(num_samples=st.integers(1, 2_000_000), steps=st.integers(1, 100_000))
 def test_validation_comes_once_an_epoch_or_every_1000_steps_but_at_most_a_hundred_times(num_samples, steps):
     made, _ = plan(TrainConfig(steps=steps), num_samples=num_samples)
     assert 1 <= made.val_every <= max(1000, -(-steps // 100))
     assert steps / made.val_every <= 100
+
+
+@given(num_samples=st.integers(1, 2_000_000), steps=st.integers(1, 2_000_000))
+def test_validations_are_never_more_than_1000_steps_apart_however_long_the_run_is(num_samples, steps):
+    assert plan(TrainConfig(steps=steps), num_samples=num_samples)[0].val_every <= 1000
+
+
+def test_a_run_of_half_a_million_steps_validates_every_1000():
+    assert plan(TrainConfig(steps=500_000), num_samples=320)[0].val_every == 1000
 
 
 def test_a_frozen_backbone_is_neither_decayed_nor_warmed_up_nor_clipped():

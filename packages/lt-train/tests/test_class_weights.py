@@ -53,6 +53,16 @@ def test_weights_of_no_class_or_twice_of_one_are_refused(weights, message):
         class_weights(weights, "multiclass", CLASSES, samples([0, 1, 2]))
 
 
+@pytest.mark.parametrize("key", [1, "1"])
+def test_a_key_that_is_the_name_of_one_class_and_the_id_of_another_is_refused(key):
+    classes = Classes((1, 5, 7), ("cat", "1", "7"))
+    message = r"'1' is the name of class 5 and the ID of 'cat'; give '5' or 'cat'"
+    with pytest.raises(TrainConfigError, match=message):
+        class_weights({key: 5.0}, "multiclass", classes, samples([0, 1, 2]))
+    found = class_weights({"5": 2.0, "cat": 3.0, 7: 4.0}, "multiclass", classes, samples([0, 1, 2]))
+    assert found.tolist() == [3.0, 2.0, 4.0]
+
+
 def test_samples_are_drawn_as_often_as_their_rarest_class_asks():
     assert balanced_draws(samples([0, 0, 0, 1]), 3).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
     draws = balanced_draws(samples([[0], [0, 1], [], [0]]), 3)

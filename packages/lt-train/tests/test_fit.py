@@ -483,3 +483,27 @@ def test_a_batch_larger_than_the_data_is_warned_of(job):
 def test_what_would_give_other_scores_or_start_no_run_is_refused_with_what_there_is(settings, valid):
     with pytest.raises(ConfigError, match=valid):
         structure(settings, TrainConfig, "config")
+
+
+def test_a_seed_that_is_too_large_is_refused_as_a_wrong_value_and_the_largest_runs(job):
+    with pytest.raises(ConfigError, match=r"seed .*must be below 2\*\*64, got 18446744073709551616"):
+        structure({"seed": 2**64}, TrainConfig, "config")
+    job.run(steps=1, seed=2**64 - 1)
+
+
+def test_one_image_at_a_time_is_refused_before_training_where_batch_normalisation_has_a_single_value_of_it(job):
+    with pytest.raises(
+        TrainConfigError, match=r"batch_size: 1 is one image at a time.*32 x 32 .*batch_size to 2 or more"
+    ):
+        job.run(batch_size=1)
+    assert not job.out.log.exists()
+
+
+def test_one_image_at_a_time_trains_where_batch_normalisation_rests_or_has_several_values(job):
+    job.run(batch_size=1, steps=1, model_args=ModelArgs(backbone_freeze=True))
+    large = attrs.evolve(job.task.preprocessing, image_size=(64, 64))
+    augmentation = attrs.evolve(job.data.augmentation, preprocessing=large)
+    job = attrs.evolve(
+        job, out=RunFolder(job.out.root / "large"), data=attrs.evolve(job.data, augmentation=augmentation)
+    )
+    job.run(batch_size=1, steps=1)

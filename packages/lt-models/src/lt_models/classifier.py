@@ -18,7 +18,7 @@ from lt_models.layers import layers
 from lt_models.memory import lay_channels_last, preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
-from lt_models.weights.local import load_weights
+from lt_models.weights.local import load_all
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def create_classifier(
         drop_path_rate: Stochastic depth of the last block, less before, in [0, 1).
         backbone_args: Further arguments of the backbone's constructor, plain values.
         pretrained: False skips the published weights, True insists on them; None goes by the name.
-        backbone_weights: A local file with the backbone's weights, in place of the published ones.
+        backbone_weights: A local file with all of the backbone's weights, in place of the published ones.
 
     Returns:
         A module from normalised float images (N, num_channels, height, width) to logits (N, num_classes).
@@ -109,7 +109,8 @@ def create_classifier(
     Raises:
         UnknownModelError: No classifier has that name; names the five nearest.
         ModelConfigError: The model cannot have these classes, channels, image size, pooling or arguments.
-        WeightsError: The weights cannot be had, or are those of another model; random ones never take their place.
+        WeightsError: The weights cannot be had, lack a tensor, or are those of another model; random ones never take
+            their place.
     """
     spec = ClassifierSpec(
         model=str(catalog.check_name(name)),
@@ -133,12 +134,13 @@ def build_classifier(
     Args:
         spec: Which one.
         pretrained: False skips the published weights, as before a state is loaded; None goes by the name.
-        backbone_weights: A local file with the backbone's weights, in place of the published ones.
+        backbone_weights: A local file with all of the backbone's weights, in place of the published ones.
 
     Raises:
         UnknownModelError: No classifier has that name; names the five nearest.
         ModelConfigError: The model cannot have these classes, channels, image size, pooling or arguments.
-        WeightsError: The weights cannot be had, or are those of another model; random ones never take their place.
+        WeightsError: The weights cannot be had, lack a tensor, or are those of another model; random ones never take
+            their place.
     """
     name = catalog.check_name(spec.model)
     if not name.pretrained and pretrained is None and backbone_weights is None:
@@ -147,7 +149,7 @@ def build_classifier(
     built = catalog.source(name.package).build(name, spec, pretrained=wanted)
     backbone = pooled(built, spec.pooling, spec.model)
     if backbone_weights is not None:
-        load_weights(backbone.module, backbone_weights, model=f"{name.package}/{name.model}")
+        load_all(backbone.module, backbone_weights, model=f"{name.package}/{name.model}")
     return Classifier(
         attrs.evolve(spec, model=str(name)), backbone.module, backbone.num_features, backbone.features or pre_logits
     )

@@ -234,9 +234,10 @@ def _val_every(config: TrainConfig, steps: int, steps_per_epoch: float, reasons:
     if config.logger_args.val_every_num_steps != "auto":
         return config.logger_args.val_every_num_steps
     reasons["logger_args.val_every_num_steps"] = (
-        f"one an epoch, at most {AUTO_VAL_STEPS} steps apart, no more than {AUTO_VALIDATIONS} in all"
+        f"one an epoch, less often for no more than {AUTO_VALIDATIONS} in all, at most {AUTO_VAL_STEPS} steps apart"
     )
-    return max(math.ceil(steps / AUTO_VALIDATIONS), min(AUTO_VAL_STEPS, math.ceil(steps_per_epoch)))
+    epoch = min(AUTO_VAL_STEPS, math.ceil(steps_per_epoch))
+    return max(epoch, min(AUTO_VAL_STEPS, math.ceil(steps / AUTO_VALIDATIONS)))
 
 
 def _val_log_every(config: TrainConfig, val_every: int, reasons: dict[str, str]) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_data import ImageDecodeError, TaskSpec, load_image
-from lt_models import Classifier
+from lt_models import Classifier, set_train_mode
+from lt_train.auto import Plan
 from lt_train.data import TrainData
 from lt_train.errors import TrainConfigError
 
@@ -34,6 +37,53 @@ def check_input_sizes(classifier: Classifier, task: TaskSpec, data: TrainData) -
                 f"and {channels} channels: {error}"
             ) from error
     classifier.train(training)
+
+
+@torch.no_grad()
+def check_batch_norm(classifier: Classifier, data: TrainData, plan: Plan, world_size: int) -> None:
+    """Where each process has one image at a time, look whether batch normalisation has more than one value of it.
+
+    Args:
+        classifier: Frozen where it is to be.
+        data: Says how large images are.
+        plan: Says how many images there are at once.
+        world_size: Number of processes.
+
+    Raises:
+        TrainConfigError: One that learns sees a single value a channel, of which there is no variance.
+    """
+    if plan.batch_size != world_size:
+        return
+    training, spec = classifier.training, data.augmentation.preprocessing
+    set_train_mode(classifier)
+    learning = {name: module for name, module in classifier.named_modules() if _uses_batch(module)}
+    classifier.eval()
+    single: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, name=name: single.extend([name] * _is_single(given[0])))
+        for name, module in learning.items()
+    ]
+    like = next(classifier.parameters())
+    classifier(torch.zeros(1, spec.num_channels, *spec.image_size, dtype=like.dtype, device=like.device))
+    for hook in hooks:
+        hook.remove()
+    classifier.train(training)
+    if single:
+        height, width = spec.image_size
+        over = f" for each of {world_size} processes" if world_size > 1 else ""
+        raise TrainConfigError(
+            f"batch_size: {plan.batch_size} is one image at a time{over}; of {height} x {width} pixels batch "
+            f"normalisation has a single value a channel in {single[0]}, from which it cannot learn. Set batch_size to "
+            f"{2 * world_size} or more, or a larger transform_args.image_size"
+        )
+
+
+def _uses_batch(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and module.training
+
+
+def _is_single(images: torch.Tensor) -> bool:
+    return images.numel() == images.shape[1]
 
 
 def check_first_images(task: TaskSpec, data: TrainData) -> None:

@@ -33,7 +33,8 @@ def class_weights(
         float32 of shape (classes,), None for none.
 
     Raises:
-        TrainConfigError: A key is neither an ID nor a name, or both are given for a class.
+        TrainConfigError: A key is neither an ID nor a name, or is the ID of one class and the name of another, or both
+            are given for a class.
     """
     if asked is None:
         return None
@@ -41,11 +42,15 @@ def class_weights(
         return torch.from_numpy(_balanced(samples_of_classes(train, len(classes)), len(train), task)).float()
     weights = np.ones(len(classes))
     rows: dict[int, Any] = {}
-    by_key = {name: row for row, name in enumerate(classes.names)} | {
-        str(number): row for row, number in enumerate(classes.ids)
-    }
+    by_name = {name: row for row, name in enumerate(classes.names)}
+    by_id = {str(number): row for row, number in enumerate(classes.ids)}
     for key, weight in asked.items():
-        row = by_key.get(str(key))
+        named, numbered = by_name.get(str(key)), by_id.get(str(key))
+        if named is not None and numbered is not None and named != numbered:
+            own, other = classes.ids[named], classes.names[numbered]
+            what = f"{str(key)!r} is the name of class {own} and the ID of {other!r}; give '{own}' or {other!r}"
+            raise TrainConfigError(f"model_args.class_weights: {what}")
+        row = numbered if named is None else named
         if row is None:
             known = listed([f"{number} ({name})" for number, name in zip(classes.ids, classes.names, strict=True)], 20)
             raise TrainConfigError(f"model_args.class_weights: {key!r} is neither an ID nor a name; there are {known}")

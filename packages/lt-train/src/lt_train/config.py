@@ -18,6 +18,12 @@ Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64"]
 
 
+def _of_64_bits(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    """PyTorch's generators take no more."""
+    if value >= 2**64:
+        raise ValueError(f"{attribute.name} must be below 2**64, got {value}")
+
+
 def _class_weights(value: Any) -> Any:
     """Keys as texts: a class is named by its ID or its name."""
     if value is None or value == "balanced":
@@ -177,7 +183,7 @@ class TrainConfig:
         precision: By Lightning Fabric's names; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
             gradients, on CPUs too. Weights are never in half precision, so that scores stay those of `predict`.
         float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
-        seed: Seed of everything random, at least 0: same seed, same weights.
+        seed: Seed of everything random, at least 0 and below 2**64: same seed, same weights.
         model_args: How the model is built, and how it is optimised.
         logger_args: What is logged where, and how often.
         metric_args: Which metrics are computed, and which decides.
@@ -199,7 +205,7 @@ class TrainConfig:
     strategy: Strategy = "auto"
     precision: Precision = "auto"
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
-    seed: int = attrs.field(default=0, validator=at_least(0))
+    seed: int = attrs.field(default=0, validator=[at_least(0), _of_64_bits])
     model_args: ModelArgs = ModelArgs()
     logger_args: LoggerArgs = attrs.field(factory=LoggerArgs)
     metric_args: MetricArgs = attrs.field(factory=MetricArgs)

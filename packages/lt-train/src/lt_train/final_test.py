@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from lt_data import SampleIndex
 from lt_data.torch import EvalDataset, eval_loader
 from lt_models import Classifier, build_classifier
+from lt_train.bad_images import count_together, shared_bad_images
 from lt_train.exported import load_exported
 from lt_train.metrics.plan import TEST, TEST_LOSS
 from lt_train.ranks import FabricRanks
@@ -45,9 +46,11 @@ def score_test_split(run: Run, state: TrainState, samples: SampleIndex, stop: St
         batch_size=run.batch_size // fabric.world_size,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        bad_images=shared_bad_images(run.data.on_bad_image, len(samples), run.ranks),
         **run.loading,
     )
     tally = validate(fabric, classifier, batches, run.metrics, stop)
+    count_together(batches.bad_images, run.ranks)
     if tally is None:
         run.leave(state, stop)
         return None

@@ -16,6 +16,7 @@ from lt_data import TaskSpec
 from lt_data.torch import EvalDataset, SampleCache, TrainDataset, eval_loader
 from lt_models import Classifier
 from lt_train.auto import Plan
+from lt_train.bad_images import count_together, shared_bad_images
 from lt_train.checkpoint import Checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.data import TrainData
@@ -92,6 +93,7 @@ class Run:
             **loading_arguments(config.loader_args, plan.num_workers, fabric.device),
             "on_bad_image": data.on_bad_image,
         }
+        self.bad_images = shared_bad_images(data.on_bad_image, len(data.train), self.ranks)
         export_last = config.save_checkpoint_args.save_last
         self.saver = Saver(out, task, classifier.spec, self.identity, export_last=export_last)
         self.val_batches = eval_loader(
@@ -99,6 +101,7 @@ class Run:
             batch_size=plan.batch_size // fabric.world_size,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
+            bad_images=shared_bad_images(data.on_bad_image, len(data.val), self.ranks),
             **self.loading,
         )
         self.kept_batches = KeptBatches(self.learner.evaluated, self.val_batches, fabric.device)
@@ -225,11 +228,12 @@ class Run:
         """Where the inputs of each step come from."""
         data, plan = self.data, self.plan
         dataset = TrainDataset(data.train, data.augmentation, self.config.seed, self.cache)
+        loading = {**self.loading, "bad_images": self.bad_images}
         if plan.feature_views is not None:
             preprocessing, folder = self.task.preprocessing, self.out.root
-            return FeatureSource(self.fabric, plan, self.classifier, dataset, preprocessing, self.loading, folder)
+            return FeatureSource(self.fabric, plan, self.classifier, dataset, preprocessing, loading, folder)
         num_classes = len(self.task.classes)
-        return ImageSource(self.fabric, dataset, self.recipe.mixing, num_classes, self.loading)
+        return ImageSource(self.fabric, dataset, self.recipe.mixing, num_classes, loading)
 
     def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor | None:
         """One optimiser step; returns the gradient's norm before clipping, of shape (), None for lack of memory."""
@@ -281,6 +285,7 @@ class Run:
         batches = self.kept_batches if kept else self.val_batches
         spare = self.spare_input() if self.learner.sharded else None
         tally = validate(self.fabric, self.learner.judged, batches, self.metrics, stop, spare)
+        count_together(self.val_batches.bad_images, self.ranks)
         if tally is None:
             return False
         self.name_missing(tally)
@@ -327,8 +332,10 @@ class Run:
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:
-        """Whether any rank was: all must stop at the same step."""
-        (signal,) = self.ranks.largest(stop.signal)
+        """Whether any rank was: all must stop at the same step. What any could not read is counted here too."""
+        signal, bad = self.ranks.largest(stop.signal, self.bad_images.num_new)
+        if bad:
+            count_together(self.bad_images, self.ranks)
         stop.agree(signal)
         return signal > 0
 

@@ -23,7 +23,7 @@ from lt_data.torch import SampleCache, open_cache, sample_grid
 from lt_models import Classifier, freeze
 from lt_train.auto import Plan
 from lt_train.checkpoint import Checkpoint
-from lt_train.checks import check_first_images, check_input_sizes
+from lt_train.checks import check_batch_norm, check_first_images, check_input_sizes
 from lt_train.config import TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import memory_errors
@@ -93,7 +93,8 @@ def fit(
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, a logger is not installed, or the model cannot take images of this size.
+            torch.compile's, a logger is not installed, the model cannot take images of this size, or its batch
+            normalisation, of one image at a time, has a single value.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -117,6 +118,7 @@ def fit(
     freeze(classifier, frozen_part(config.model_args.backbone_freeze))
     classifier.to(fabric.device)
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
+    check_batch_norm(classifier, data, plan, fabric.world_size)
     with ExitStack() as at_last, ExitStack() as stack:
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:

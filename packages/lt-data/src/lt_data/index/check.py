@@ -106,7 +106,7 @@ def _split_report(part: _Read, scan: Scan, classes: Classes) -> SplitReport:
         elongated=_images(part, np.flatnonzero(long > ASPECT_LIMIT * short)),
         small=_images(part, np.flatnonzero((short > 0) & (short < SHORT_SIDE))),
         sizes=_sizes(files.sizes[files.readable]),
-        notes=scan.notes,
+        notes=(*scan.doubts, *scan.notes),
     )
 
 

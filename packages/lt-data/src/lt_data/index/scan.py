@@ -25,12 +25,14 @@ class Scan:
         groups: Number of the group of each sample, int64 of shape (N,): a split must not tear groups. None where each
             sample is a group of its own.
         notes: What was passed over or is doubtful and should be known, as lines for the log.
+        doubts: What deserves a warning.
     """
 
     samples: SampleIndex
     problems: tuple[Problem, ...] = ()
     groups: npt.NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class ProblemList:

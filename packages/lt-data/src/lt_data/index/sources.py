@@ -229,6 +229,8 @@ def scan_source(
     logger.info("%s: %d images in %s", source.split, len(scan.samples), source.path)
     for note in scan.notes:
         logger.info("%s: %s", source.split, note)
+    for doubt in scan.doubts:
+        logger.warning("%s: %s", source.split, doubt)
     return scan
 
 

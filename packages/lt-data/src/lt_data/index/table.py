@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from lt_data.data_config import DataConfig
 from lt_data.errors import DatasetError, Problem
@@ -19,6 +18,7 @@ from lt_data.index.dicom import WHOLE, expand_dicom
 from lt_data.index.image_files import ImageFinder
 from lt_data.index.labels import Cell, Codes, label_reader, shown, split_labels
 from lt_data.index.parquet import is_parquet, open_parquet
+from lt_data.index.repeats import files_of, group_numbers, repeats
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import ProblemList, Scan
 from lt_data.task import Classes, TaskName
@@ -41,8 +41,9 @@ class Table:
 
 @attrs.frozen
 class _Rows:
-    """The rows that take part: their images, labels, and, where there are such columns, groups and frames."""
+    """The rows that take part: their numbers, images, labels, and, where there are such columns, groups and frames."""
 
+    numbers: list[int] = attrs.field(factory=list)
     names: list[str] = attrs.field(factory=list)
     codes: list[tuple[int, ...]] = attrs.field(factory=list)
     groups: list[str] = attrs.field(factory=list)
@@ -90,7 +91,7 @@ def scan_table(
     """List the samples of a CSV or Parquet file, and everything that is wrong with its rows.
 
     Paths are absolute, or relative to the file's folder and inside it. Images are looked for, and of those only DICOM
-    files are opened.
+    files are opened. Rows of one image belong to one group; multiclass rows must agree in its label.
 
     Args:
         file: The table.
@@ -109,6 +110,10 @@ def scan_table(
         left_out = _read_rows(table, label_reader(classes, ignored, config, task), images, rows, problems)
     except DatasetError as error:
         problems.extend(error.problems)
+    files = files_of(file.parent, rows.names)
+    repeated = tuple(repeats(list(zip(files, rows.frames, strict=True)) if rows.frames else files))
+    if task == "multiclass" and repeated:
+        _compare_labels(rows, repeated, classes, table.place, problems)
     if not rows.names and not problems:
         problems.add(str(file), "no row takes part")
     counts = (
@@ -117,8 +122,10 @@ def scan_table(
         (sum(not codes for codes in rows.codes), "rows without a label, kept as negatives"),
         (rows.groups.count(""), "rows without a group, each of which is a group of its own"),
     )
-    scan = _scan(rows, images.dicom, file, config, task, len(classes), problems)
-    return attrs.evolve(scan, notes=tuple(f"{count} {what}" for count, what in counts if count))
+    scan = _scan(rows, files, images.dicom, file, config, task, len(classes), problems)
+    notes = tuple(f"{count} {what}" for count, what in counts if count)
+    doubts = (_repeated(rows, repeated, table.place, task),) if repeated else ()
+    return attrs.evolve(scan, notes=notes, doubts=doubts)
 
 
 def _read_rows(
@@ -139,10 +146,12 @@ def _read_rows(
                 left_out += 1
                 continue
             name = images.find(row[image])
+            belongs_to = "" if group is None else row[group].strip()
             if frame is not None:
                 rows.frames.append(_frame(row[frame], is_dicom=name in images.dicom))
             if group is not None:
-                rows.groups.append(row[group].strip())
+                rows.groups.append(belongs_to)
+            rows.numbers.append(number)
             rows.names.append(name)
             rows.codes.append(codes)
         except IndexError:
@@ -151,6 +160,29 @@ def _read_rows(
         except ValueError as error:
             problems.add(table.place(number), error)
     return left_out
+
+
+def _compare_labels(
+    rows: _Rows,
+    repeated: Sequence[tuple[int, int]],
+    classes: Classes,
+    place: Callable[[int], str],
+    problems: ProblemList,
+) -> None:
+    for row, first in repeated:
+        if rows.codes[row] != rows.codes[first]:
+            (label,), (other,) = rows.codes[row], rows.codes[first]
+            labels = f"{rows.names[row]!r} is {classes.names[label]!r} here and {classes.names[other]!r} in "
+            what = f'{labels}{place(rows.numbers[first])}; keep one of them, or take classification_task="multilabel"'
+            problems.add(place(rows.numbers[row]), what)
+
+
+def _repeated(rows: _Rows, repeated: Sequence[tuple[int, int]], place: Callable[[int], str], task: TaskName) -> str:
+    row, first = repeated[0]
+    example = f"{rows.names[row]!r} in {place(rows.numbers[row])} and {place(rows.numbers[first])}"
+    hint = "; all labels of an image belong in one row" if task == "multilabel" else ""
+    what = f"{len(repeated)} rows have an image that an earlier row has, such as {example}"
+    return f"{what}: each row counts as a sample of its own{hint}"
 
 
 def _frame(cell: str, *, is_dicom: bool) -> int:
@@ -166,6 +198,7 @@ def _frame(cell: str, *, is_dicom: bool) -> int:
 
 def _scan(
     rows: _Rows,
+    files: Sequence[str],
     dicom: set[str],
     file: Path,
     config: DataConfig,
@@ -177,33 +210,14 @@ def _scan(
     flat = np.fromiter((code for codes in rows.codes for code in codes), dtype=np.int32, count=int(counts.sum()))
     ends = np.cumsum(counts) if task == "multilabel" else None
     samples = SampleIndex.from_paths(file.parent, rows.names, flat, num_classes=num_classes, label_ends=ends)
-    groups = group_numbers(rows.groups, rows.names, dicom)
+    grouped = bool(rows.groups or dicom or len(set(files)) < len(files))
+    groups = group_numbers(rows.groups, files) if grouped else None
     if dicom:
         expansion = expand_dicom(file.parent, rows.names, dicom, config.dicom_frame, rows.frames or None)
         problems.extend(expansion.problems)
         samples = attrs.evolve(samples.take(expansion.rows), frames=expansion.frames)
         groups = None if groups is None else groups[expansion.rows]
     return Scan(samples=samples, problems=problems.all(), groups=groups)
-
-
-def group_numbers(
-    groups: Sequence[str], names: Sequence[str], dicom: set[str] | frozenset[str]
-) -> npt.NDArray[np.int64] | None:
-    """Number of the group of each row.
-
-    Rows that name a group belong to it, other rows of one DICOM file belong together, and all others stand alone.
-
-    Returns:
-        int64 of shape (rows,); None where every row stands alone.
-    """
-    if not groups and not dicom:
-        return None
-    numbers: dict[tuple[str, str | int], int] = {}
-    found = []
-    for row, name in enumerate(names):
-        alone = ("file", name) if name in dicom else ("row", row)
-        found.append(numbers.setdefault(("group", groups[row]) if groups and groups[row] else alone, len(numbers)))
-    return np.array(found, dtype=np.int64)
 
 
 def _chain(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:

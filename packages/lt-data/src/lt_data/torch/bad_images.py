@@ -32,11 +32,16 @@ class BadImages:
         policy: What an image that cannot be read means: `"skip"` counts it, `"error"` raises.
         num_samples: Images of the split.
         log: Whether images are logged; False where somebody else tells of them.
+        alone: Whether this process reads the whole split. Where several share it, `record` keeps what is new for
+            `take_new`, and each process is to `count` what all of them met.
     """
 
-    def __init__(self, policy: Literal["skip", "error"], num_samples: int, *, log: bool = True) -> None:
-        self._policy, self._num_samples, self._log = policy, num_samples, log
+    def __init__(
+        self, policy: Literal["skip", "error"], num_samples: int, *, log: bool = True, alone: bool = True
+    ) -> None:
+        self._policy, self._num_samples, self._log, self._alone = policy, num_samples, log, alone
         self._seen: dict[str, str] = {}
+        self._new: dict[str, Failure] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -46,16 +51,38 @@ class BadImages:
         """Each file that could not be read, and why, in the order in which they were met."""
         return tuple(Problem(name, message) for name, message in self._seen.items())
 
+    @property
+    def num_new(self) -> int:
+        """How many files wait for `take_new`."""
+        return len(self._new)
+
     def record(self, failures: Iterable[Failure]) -> None:
-        """Count images and log those that are new, where that was asked for.
+        """Take note of what this process could not read: count it, or keep it where several share the split.
 
         Raises:
             ImageDecodeError: The policy is `"error"`; names the first.
             DatasetError: More than 1 % of the split; names them all.
         """
+        failures = tuple(failures)
+        if failures and self._policy == "error":
+            raise ImageDecodeError(failures[0].message, path=failures[0].path)
+        if self._alone:
+            self.count(failures)
+        else:
+            self._new |= {str(failure.path): failure for failure in failures if str(failure.path) not in self._seen}
+
+    def take_new(self) -> tuple[Failure, ...]:
+        """What `record` has kept since the last call."""
+        new, self._new = tuple(self._new.values()), {}
+        return new
+
+    def count(self, failures: Iterable[Failure]) -> None:
+        """Count images and log those that are new, where that was asked for.
+
+        Raises:
+            DatasetError: More than 1 % of the split; names them all.
+        """
         for failure in failures:
-            if self._policy == "error":
-                raise ImageDecodeError(failure.message, path=failure.path)
             name = str(failure.path)
             if name not in self._seen:
                 self._seen[name] = failure.message

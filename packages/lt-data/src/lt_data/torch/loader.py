@@ -103,6 +103,7 @@ def train_loader(
     pin_memory: bool,
     on_bad_image: OnBadImage = "error",
     give_way: bool = False,
+    bad_images: BadImages | None = None,
     **workers: Any,
 ) -> Batches[Batch]:
     """One pass over all batches of `sampler`: its workers live as long as the run.
@@ -116,6 +117,7 @@ def train_loader(
             be read.
         give_way: Whether processes take the processor only when nothing else wants it (POSIX): for a model that runs
             on the same processors, whose threads wait for each other whenever one of them is held up.
+        bad_images: Is told what cannot be read; None for one of the loader's own, as of a process that is alone.
         workers: `prefetch_factor`, `timeout` and `multiprocessing_context` of `torch.utils.data.DataLoader`.
     """
     loader = DataLoader(
@@ -127,7 +129,7 @@ def train_loader(
         worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
-    return Batches(loader, BadImages(on_bad_image, len(dataset)))
+    return Batches(loader, BadImages(on_bad_image, len(dataset)) if bad_images is None else bad_images)
 
 
 def eval_loader(
@@ -140,6 +142,7 @@ def eval_loader(
     world_size: int = 1,
     on_bad_image: OnBadImage = "error",
     give_way: bool = False,
+    bad_images: BadImages | None = None,
     **workers: Any,
 ) -> Batches[Batch]:
     """All samples in order, once over all ranks together: none is repeated to fill the last batch.
@@ -153,6 +156,7 @@ def eval_loader(
         world_size: Number of processes.
         on_bad_image: `"skip"` leaves out what cannot be read; a batch is then smaller.
         give_way: As for `train_loader`.
+        bad_images: As for `train_loader`.
         workers: As for `train_loader`.
     """
     loader = DataLoader(
@@ -166,7 +170,7 @@ def eval_loader(
         worker_init_fn=_begin_and_give_way if give_way else _obey_only_the_parent,
         **workers,
     )
-    return Batches(loader, BadImages(on_bad_image, len(dataset)))
+    return Batches(loader, BadImages(on_bad_image, len(dataset)) if bad_images is None else bad_images)
 
 
 class _Item(NamedTuple):

@@ -119,6 +119,25 @@ def load_weights(
     return report
 
 
+def load_all(backbone: nn.Module, path: str | os.PathLike[str], model: str) -> None:
+    """Load a local file that must fill the backbone: no tensor stays random.
+
+    Raises:
+        WeightsError: As `load_weights`, and where the file lacks a tensor or has it in another shape; the backbone is
+            then filled in part.
+    """
+    report = load_weights(backbone, path, model=model)
+    absent = [*report.missing, *report.mismatched]
+    if absent:
+        count = len(absent) + sum(not name.endswith(COUNTER) for name in report.matched)
+        raise WeightsError(
+            f"{report.source}: lacks {len(absent)} of the {count} tensors of {model}, which would stay random: "
+            f"{_some(absent)}. Give a file that has them all; to start from a part of them, load it with "
+            "lt_models.load_weights, save the backbone's state_dict, and give that file",
+            path=Path(path).expanduser(),
+        )
+
+
 def load_published(backbone: nn.Module, path: Path, model: str) -> None:
     """Load a model's own published file: every tensor must come from it.
 
