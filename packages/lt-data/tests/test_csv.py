@@ -66,11 +66,20 @@ def test_multilabel_images_without_a_label_are_kept_as_negatives(root, caplog):
     assert "1 rows without a label, kept as negatives" in caplog.text
 
 
-def test_multiclass_rows_without_or_with_two_labels_are_errors_with_their_line(root):
-    content = 'image_path,label\ntrain/cat/0.png,\ntrain/cat/1.png,"cat,dog"\n'
-    found = problems_of(root, content)
-    assert "empty" in found["train.csv:2"]
-    assert "2 labels" in found["train.csv:3"]
+def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_beside_the_others(root):
+    rows = ['train/cat/1.png,"dog,cat"', "train/cat/0.png,", *['train/car/0.png,"cat,car"'] * 11]
+    found = problems_of(root, "\n".join(["image_path,label", *rows]))
+    assert next(iter(found)) == "train.csv"
+    assert found["train.csv"].startswith("12 images have several labels: train.csv:2 (dog, cat), train.csv:4 (cat, ")
+    assert "train.csv:12 (cat, car) and 2 more; a multiclass image needs exactly one" in found["train.csv"]
+    assert found["train.csv"].endswith('to train on several, set classification_task to "multilabel"')
+    assert "empty" in found["train.csv:3"]
+
+
+def test_a_table_in_which_every_row_has_several_labels_says_only_that(root):
+    found = problems_of(root, 'image_path,label\ntrain/cat/1.png,"dog,cat"\n')
+    assert found["train.csv"].startswith("1 image has several labels: train.csv:2 (dog, cat); ")
+    assert len(found) == 1
 
 
 def test_unknown_labels_and_missing_images_are_all_named_with_file_and_line(root):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -43,6 +43,14 @@ class UnknownLabelError(ValueError):
         return f"did you mean {near!r}?" if near else f"there are {listed(list(self._key.codes))}"
 
 
+class SeveralLabelsError(ValueError):
+    """A multiclass row with several labels, which are in `labels`."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__(f"has {len(labels)} labels ({listed(labels)}); a multiclass image needs exactly one")
+        self.labels = tuple(labels)
+
+
 @attrs.frozen(kw_only=True)
 class _Key:
     """How labels are called in the file: by name, or by ID as text."""
@@ -62,7 +70,7 @@ def label_reader(
 ) -> Callable[[Cell], Codes]:
     """A function from a label cell, or the tuple of one-hot cells, to class indices.
 
-    It raises ValueError where a label is unknown, or a multiclass row has none or several.
+    It raises ValueError where a label is unknown or a multiclass row has none, SeveralLabelsError where it has several.
     """
     key = _key(classes, ignored, config)
     if config.csv_label_columns is not None:
@@ -125,7 +133,7 @@ def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Co
     if not labels:
         raise ValueError("the label is empty; a multiclass image needs exactly one")
     if len(codes) > 1:
-        raise ValueError(f"has {len(codes)} labels ({listed(labels)}); a multiclass image needs exactly one")
+        raise SeveralLabelsError(labels)
     return codes or None
 
 
@@ -139,16 +147,18 @@ def _labels(cell: Cell, key: _Key, delimiter: str) -> list[str]:
 
 
 def _read_one_hot(cells: Cell, *, columns: tuple[str, ...], codes: tuple[int | None, ...], task: TaskName) -> Codes:
-    present: list[int | None] = []
+    present: dict[str, int | None] = {}
     for cell, column, code in zip(cells, columns, codes, strict=True):
         flag = ONE_HOT.get(cell.strip().lower())
         if flag is None:
             raise ValueError(f"column {column!r} holds {shown(cell)}, expected 0 or 1")
         if flag:
-            present.append(code)
-    found = tuple(sorted(code for code in present if code is not None))
+            present[column] = code
+    found = tuple(sorted(code for code in present.values() if code is not None))
     if task == "multilabel":
         return found
-    if not present or len(found) > 1:
-        raise ValueError(f"{len(found)} of the label columns hold 1; a multiclass image needs exactly one")
+    if not present:
+        raise ValueError("0 of the label columns hold 1; a multiclass image needs exactly one")
+    if len(found) > 1:
+        raise SeveralLabelsError([column for column, code in present.items() if code is not None])
     return found or None
