@@ -92,6 +92,12 @@ def test_unknown_labels_and_missing_images_are_all_named_with_file_and_line(root
     assert "empty" in found["train.csv:6"]
 
 
+def test_a_label_that_only_looks_like_a_class_is_shown_by_its_codes(root):
+    found = problems_of(root, "image_path,label\ntrain/cat/0.png,cafe\u0301\n", classes=["cat", "caf\u00e9"])
+    differ = "they differ in Unicode form, blanks or unseen characters only"
+    assert found["train.csv:2"].endswith(rf"; there is 'caf\xe9', this is 'cafe\u0301': {differ}")
+
+
 def test_lines_are_counted_as_an_editor_counts_them(root):
     content = 'image_path,note,label\ntrain/cat/0.png,"two\nlines",cat\n\ntrain/cat/1.png,x,kat\n'
     assert set(problems_of(root, content)) == {"train.csv:5"}

@@ -65,6 +65,19 @@ def test_a_folder_that_is_no_class_and_a_class_without_folder_are_errors_with_th
     assert "not in `classes`" in found[str(val / "bird")]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("caf\u00e9", "cafe\u0301"), ("hot dog", "hot\u00a0dog"), ("dog", "d\u200bog"), ("dog", "dog ")],
+)
+def test_folders_and_classes_that_look_the_same_are_shown_by_their_codes(make_folder, one, other):
+    train, val = make_folder("train", cat=1, **{other: 1}), make_folder("val", cat=1)
+    found = problems_of(train, val, classes=["cat", one])
+    differ = "they differ in Unicode form, blanks or unseen characters only"
+    assert f"not in `classes` (there is {one!a}, this is {other!a}: {differ});" in found[str(train / other)]
+    assert found[str(train / one)].endswith(f"(there is {other!a}, this is {one!a}: {differ})")
+    assert "did you mean" not in str(found)
+
+
 def test_validation_may_lack_a_class_and_the_log_names_it(make_folder, caplog):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
     with caplog.at_level(logging.INFO):

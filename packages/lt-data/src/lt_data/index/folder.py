@@ -18,6 +18,7 @@ from lt_data.images.decoding import DicomFrame
 from lt_data.images.formats import is_image_name, may_be_dicom, sniff_dicom
 from lt_data.index.dicom import expand_dicom
 from lt_data.index.image_files import is_dicom_name, is_file, is_folder
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
 from lt_data.task import Classes
@@ -165,13 +166,15 @@ def _name_problems(
     for name in found:
         if name not in known:
             near = nearest(name, classes.names)
-            hint = f" (did you mean `{near}`?)" if near else ""
+            likely = lookalike(name, classes.names) or (f"did you mean `{near}`?" if near else None)
+            hint = f" ({likely})" if likely else ""
             what = f"this folder is not in `classes`{hint}; add it there, or to `ignore_classes` too to leave it out"
             yield Problem(str(root / name), what)
     for name in classes.names if need_all else ():
         if name not in present:
             near = nearest(name, found)
-            hint = f" (there is `{near}`)" if near else ""
+            likely = lookalike(name, found) or (f"there is `{near}`" if near else None)
+            hint = f" ({likely})" if likely else ""
             yield Problem(str(root / name), f"class `{name}` has no such folder{hint}")
 
 

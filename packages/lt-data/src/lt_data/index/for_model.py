@@ -13,6 +13,7 @@ from lt_data.data_config import DataConfig, Split, load_split_config
 from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
 from lt_data.images.decoding import Decoding
 from lt_data.index.labels import check_label_columns
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.sources import (
     check_sources,
@@ -131,5 +132,7 @@ def _foreign(kept: Mapping[int, str], classes: Classes) -> Iterator[Problem]:
             yield Problem(where, f"the model has {name!r} as class ID {ids[name]}; {hint}")
             continue
         near = nearest(name, classes.names)
+        likely = lookalike(name, classes.names)
         known = f"did you mean {near!r}?" if near else f"it has {listed(classes.names)};"
+        known = f"{likely};" if likely else known
         yield Problem(where, f"the model has no such class; {known} `ignore_classes` leaves the images of {name!r} out")

@@ -10,6 +10,7 @@ import attrs
 
 from lt_data.data_config import DataConfig
 from lt_data.errors import ConfigError, Problem, listed, nearest
+from lt_data.index.lookalike import lookalike
 from lt_data.task import Classes, TaskName
 
 Cell: TypeAlias = "str | tuple[str, ...]"
@@ -39,7 +40,10 @@ class UnknownLabelError(ValueError):
     def _hint(self) -> str:
         if self._label in self._key.ids and not self._key.by_id:
             return 'it is a class ID: set csv_label_type to "id"'
-        near = nearest(self._label, self._key.codes) if len(self._label) <= LONGEST_SHOWN else None
+        short = len(self._label) <= LONGEST_SHOWN
+        if short and (likely := lookalike(self._label, self._key.codes)):
+            return likely
+        near = nearest(self._label, self._key.codes) if short else None
         return f"did you mean {near!r}?" if near else f"there are {listed(list(self._key.codes))}"
 
 
