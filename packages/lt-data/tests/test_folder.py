@@ -78,6 +78,32 @@ def test_folders_and_classes_that_look_the_same_are_shown_by_their_codes(make_fo
     assert "did you mean" not in str(found)
 
 
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid"), ("TRAIN", "validation", "cat")])
+def test_a_folder_of_splits_as_train_is_told_first_with_the_folder_that_is_meant(make_folder, names):
+    root = make_folder("shapes", **dict.fromkeys(names, 1))
+    for more in ({}, {"classes": ["circle", "square"]}):
+        found = problems_of(root, root / names[1], **more)
+        assert next(iter(found)) == "data.train"
+        assert f"its folders look like splits; did you mean data.train={root / names[0]}?" in found["data.train"]
+        assert "`classes`" in found["data.train"]
+    assert "did you mean" not in problems_of(make_folder("other", val=1, test=1), root)["data.train"]
+
+
+def test_classes_may_be_called_like_splits_where_they_are_given_and_one_of_them_anywhere(make_folder):
+    train, val = make_folder("a", train=1, test=1), make_folder("b", train=1)
+    assert index_of(train, val, classes=["train", "test"]).classes.names == ("train", "test")
+    assert index_of(make_folder("c", train=1, bus=1), val).classes.names == ("bus", "train")
+
+
+def test_a_folder_of_validation_that_is_no_class_is_not_to_be_added_to_classes_that_were_not_given(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1, dogs=1)
+    what = problems_of(train, val)[str(val / "dogs")]
+    assert what.startswith("the training data have no such class (did you mean `dog`?); ")
+    assert "add it" not in what
+    what = problems_of(train, val, classes=["cat", "dog"])[str(val / "dogs")]
+    assert "add it there, or to `ignore_classes` too" in what
+
+
 def test_validation_may_lack_a_class_and_the_log_names_it(make_folder, caplog):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
     with caplog.at_level(logging.INFO):

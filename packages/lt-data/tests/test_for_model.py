@@ -92,7 +92,8 @@ def test_classes_that_the_data_lack_are_allowed_and_named(root, caplog):
 
 def test_classes_that_the_model_does_not_have_are_errors(root, make_folder):
     make_folder("other", cat=1, cats=1)
-    assert "did you mean `cat`?" in problems_of(root / "other")[str(root / "other/cats")]
+    what = problems_of(root / "other")[str(root / "other/cats")]
+    assert what == "the model has no such class (did you mean `cat`?); `ignore_classes` leaves its images out"
     wrong = {2: "cat", 5: "dog", 7: "car", 8: "bird"}
     problems = problems_of({"val": root / "val", "classes": wrong})
     assert problems["data.classes[5]"].startswith("the model has 'dog' as class ID 7")

@@ -74,7 +74,7 @@ def index_for_model(
     check_label_columns(task.classes.as_dict() | ignored, config)
     if not is_there(source):
         raise DatasetError([missing_source(source)])
-    scan = scan_source(source, task.classes, ignored, config, task.task, need_all=False)
+    scan = scan_source(source, task.classes, ignored, config, task.task, need_all=False, origin="model")
     problems = list(scan.problems)
     if from_share and isinstance(config.val, float):
         scan = with_share({"train": scan}, config.val, config.split_seed, problems)[split]
