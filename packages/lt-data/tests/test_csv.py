@@ -98,6 +98,21 @@ def test_a_label_that_only_looks_like_a_class_is_shown_by_its_codes(root):
     assert found["train.csv:2"].endswith(rf"; there is 'caf\xe9', this is 'cafe\u0301': {differ}")
 
 
+def test_a_table_that_is_missing_is_told_with_the_nearest_file(root):
+    (root / "val.csv").write_text("x")
+    (root / "vals.csv").mkdir()
+    with pytest.raises(DatasetError, match=r"vals\.cvs is not a file; did you mean `val\.csv`\?"):
+        index_of(root, "image_path,label\n" + ROWS, val_csv=root / "vals.cvs")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there \\ separates folders")
+def test_backslashes_are_named_where_slashes_in_their_place_lead_to_the_file(root):
+    content = "image_path,label\ntrain\\cat\\0.png,cat\ntrain\\cat\\9.png,cat\n"
+    found = problems_of(root, content)
+    assert found["train.csv:2"].endswith("; there is 'train/cat/0.png': write / in place of \\")
+    assert "in place of" not in found["train.csv:3"]
+
+
 def test_lines_are_counted_as_an_editor_counts_them(root):
     content = 'image_path,note,label\ntrain/cat/0.png,"two\nlines",cat\n\ntrain/cat/1.png,x,kat\n'
     assert set(problems_of(root, content)) == {"train.csv:5"}

@@ -51,6 +51,20 @@ def test_unknown_ignored_names_are_refused_when_classes_come_from_the_folder(mak
         index_of(train, val, ignore_classes=["bird"])
 
 
+def test_a_folder_that_is_missing_is_told_with_the_nearest_that_is_there_and_where_it_was_looked_for(
+    make_folder, monkeypatch
+):
+    root = make_folder("train", cat=1, dog=1).parent
+    make_folder("validation", cat=1)
+    (root / "validatoin.txt").write_text("x")
+    monkeypatch.chdir(root)
+    found = problems_of("trian", root / "validatoin", test="train/cat/0.png", classes=["cat", "dog"])
+    assert found["data.train"] == f"trian is not a folder (it is looked for at {root / 'trian'}); did you mean `train`?"
+    assert found["data.val"] == f"{root / 'validatoin'} is not a folder; did you mean `validation`?"
+    assert found["data.test"].endswith("/train/cat/0.png)")
+    assert problems_of("train", root / "no" / "such")["data.val"].endswith("/no/such is not a folder")
+
+
 def test_missing_folders_are_named(tmp_path):
     found = problems_of(tmp_path / "a", tmp_path / "b", classes=["x", "y"])
     assert set(found) == {"data.train", "data.val"}
@@ -82,7 +96,7 @@ def test_folders_and_classes_that_look_the_same_are_shown_by_their_codes(make_fo
 def test_a_folder_of_splits_as_train_is_told_first_with_the_folder_that_is_meant(make_folder, names):
     root = make_folder("shapes", **dict.fromkeys(names, 1))
     for more in ({}, {"classes": ["circle", "square"]}):
-        found = problems_of(root, root / names[1], **more)
+        found = problems_of(root, root / "missing", **more)
         assert next(iter(found)) == "data.train"
         assert f"its folders look like splits; did you mean data.train={root / names[0]}?" in found["data.train"]
         assert "`classes`" in found["data.train"]

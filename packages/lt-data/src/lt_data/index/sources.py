@@ -13,10 +13,12 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import ConfigError, DatasetError, Problem, listed
+from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
+from lt_data.index.image_files import is_file, is_folder
 from lt_data.index.labels import check_label_columns
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
 from lt_data.index.split import split_off
@@ -156,8 +158,23 @@ def is_there(source: Source) -> bool:
 def missing_source(source: Source) -> Problem:
     """What to say of one that is not there."""
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
-    hint = f"; {SHARE_HINT}" if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name) else ""
-    return Problem(f"data.{key}", f"{source.path} is not a {kind}{hint}")
+    if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name):
+        return Problem("data.val", f"{source.path} is not a folder; {SHARE_HINT}")
+    at = "" if source.path.is_absolute() else f" (it is looked for at {source.path.absolute()})"
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}{at}{_near(source)}")
+
+
+def _near(source: Source) -> str:
+    """The folder or file beside a missing one that is called most like it."""
+    try:
+        with os.scandir(source.path.parent) as entries:
+            names = [entry.name for entry in entries if (is_file if source.is_table else is_folder)(entry)]
+    except OSError:
+        return ""
+    name = source.path.name
+    near = nearest(name, names)
+    likely = lookalike(name, names) or (f"did you mean `{near}`?" if near else None)
+    return f"; {likely}" if likely else ""
 
 
 def _warn_of_the_same(sources: Sequence[Source]) -> None:
