@@ -185,6 +185,13 @@ def test_a_folder_that_is_missing_is_no_share_and_one_called_like_a_number_is_ta
     assert len(build_index(load_data_config({**data, "val": make_folder("2024", a=1, b=1)})).val) == 2
 
 
+def test_a_share_of_nothing_is_not_in_the_log(tmp_path, caplog):
+    (tmp_path / "train.csv").write_text("image_path,label\nno.png,a\nno.png,b\n")
+    with caplog.at_level(logging.INFO), pytest.raises(DatasetError):
+        build_index(load_data_config({"train_csv": tmp_path / "train.csv", "val": 0.5}))
+    assert "split off" not in caplog.text
+
+
 def test_classes_with_one_sample_stay_in_train_and_the_log_says_so(table, caplog):
     with caplog.at_level(logging.INFO):
         index = split_of(table(["a", "a", "b"]), 0.5)

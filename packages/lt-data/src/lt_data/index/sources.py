@@ -283,7 +283,8 @@ def with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: li
         what = f"a share of {share:g} of {len(chosen)} samples{groups} leaves validation without any"
         problems.append(Problem("data.val", what))
     single = np.bincount(train.samples.labels, minlength=train.samples.num_classes) == 1
-    logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
+    if len(chosen):
+        logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
     if single.any():
         logger.info("val: %d classes have one sample, which stays in train", single.sum())
     val = Scan(samples=train.samples.take(np.flatnonzero(chosen)))
