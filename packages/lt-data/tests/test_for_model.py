@@ -102,6 +102,18 @@ def test_classes_that_the_model_does_not_have_are_errors(root, make_folder):
     assert len(problems) == 3
 
 
+@pytest.mark.parametrize("mark", [";", "|", ","])
+def test_several_known_labels_in_one_cell_name_the_delimiter_and_not_a_near_class(root, mark):
+    own = TaskSpec(task="multilabel", classes=TASK.classes, preprocessing=SPEC)
+    rows = [f'test/cat/0.png,"cat{mark} dog"', f'test/dog/0.png,"cat{mark} dgo"']
+    (root / "val.csv").write_text("\n".join(["image_path,label", *rows]))
+    more = {"label_delimiter": "/" if mark == "," else ","}
+    found = problems_of({"val_csv": root / "val.csv", **more}, own)
+    hint = f"set data.label_delimiter to {mark!r} if that separates labels"
+    assert found[f"{root / 'val.csv'}:2"] == f"unknown class 'cat{mark} dog'; {hint}"
+    assert hint not in found[f"{root / 'val.csv'}:3"]
+
+
 def test_classes_that_the_data_have_beyond_the_model_can_be_left_out_but_none_of_its_own(root, make_folder):
     make_folder("more", cat=1, bird=2)
     assert found(index_for_model({"val": root / "more", "ignore_classes": ["bird"]}, TASK)) == [("cat/0.png", "cat")]

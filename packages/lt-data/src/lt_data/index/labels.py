@@ -24,6 +24,9 @@ KNOWN_CELLS = 2**16
 LONGEST_SHOWN = 200
 """Characters of a wrong label in a message; for longer ones no near name is looked for."""
 
+LABEL_MARKS = (";", "|", ",")
+"""What separates labels in practice."""
+
 ONE_HOT = {"1": True, "1.0": True, "true": True, "": False, "0": False, "0.0": False, "false": False}
 
 
@@ -40,6 +43,9 @@ class UnknownLabelError(ValueError):
     def _hint(self) -> str:
         if self._label in self._key.ids and not self._key.by_id:
             return 'it is a class ID: set csv_label_type to "id"'
+        for mark in LABEL_MARKS:
+            if mark in self._label and all(part.strip() in self._key for part in self._label.split(mark)):
+                return f"set data.label_delimiter to {mark!r} if that separates labels"
         short = len(self._label) <= LONGEST_SHOWN
         if short and (likely := lookalike(self._label, self._key.codes)):
             return likely
@@ -63,6 +69,9 @@ class _Key:
     codes: Mapping[str, int]
     ignored: frozenset[str]
     ids: frozenset[str]
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.codes or label in self.ignored
 
     @property
     def kind(self) -> str:
@@ -96,7 +105,7 @@ def check_label_columns(names: Mapping[int, str], config: DataConfig) -> None:
     kept = config.kept_classes(names)
     ignored = {i: name for i, name in names.items() if i not in kept}
     key = _key(Classes.from_mapping(kept), ignored, config)
-    unknown = [column for column in columns if column not in key.codes and column not in key.ignored]
+    unknown = [column for column in columns if column not in key]
     problems = [Problem("data.csv_label_columns", str(UnknownLabelError(column, key))) for column in unknown]
     absent = [label for label in key.codes if label not in columns]
     if columns and absent:
@@ -129,7 +138,7 @@ def _key(classes: Classes, ignored: Mapping[int, str], config: DataConfig) -> _K
 def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Codes:
     labels = _labels(cell, key, delimiter)
     for label in labels:
-        if label not in key.codes and label not in key.ignored:
+        if label not in key:
             raise UnknownLabelError(label, key)
     codes = tuple(sorted({key.codes[label] for label in labels if label in key.codes}))
     if task == "multilabel":
@@ -144,9 +153,8 @@ def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Co
 def _labels(cell: Cell, key: _Key, delimiter: str) -> list[str]:
     """Labels of a cell; names with the delimiter, or with blanks around them, are found as they are."""
     if isinstance(cell, str):
-        known = cell in key.codes or cell in key.ignored
-        cell = (cell,) if known else tuple(cell.split(delimiter))
-    exact = (part if part in key.codes or part in key.ignored else part.strip() for part in cell)
+        cell = (cell,) if cell in key else tuple(cell.split(delimiter))
+    exact = (part if part in key else part.strip() for part in cell)
     return [label for label in exact if label]
 
 
