@@ -45,6 +45,7 @@ NAMES = [
     "above",
     "at_least",
     "atomic_write",
+    "base_letters",
     "between",
     "build_index",
     "check",
