@@ -65,6 +65,7 @@ NAMES = [
     "scan_images",
     "select_labels",
     "structure",
+    "unknown_key",
     "usable_processors",
     "write_split",
 ]
