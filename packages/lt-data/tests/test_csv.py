@@ -66,11 +66,20 @@ def test_multilabel_images_without_a_label_are_kept_as_negatives(root, caplog):
     assert "1 rows without a label, kept as negatives" in caplog.text
 
 
-def test_multiclass_rows_without_or_with_two_labels_are_errors_with_their_line(root):
-    content = 'image_path,label\ntrain/cat/0.png,\ntrain/cat/1.png,"cat,dog"\n'
-    found = problems_of(root, content)
-    assert "empty" in found["train.csv:2"]
-    assert "2 labels" in found["train.csv:3"]
+def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_beside_the_others(root):
+    rows = ['train/cat/1.png,"dog,cat"', "train/cat/0.png,", *['train/car/0.png,"cat,car"'] * 11]
+    found = problems_of(root, "\n".join(["image_path,label", *rows]))
+    assert next(iter(found)) == "train.csv"
+    assert found["train.csv"].startswith("12 images have several labels: train.csv:2 (dog, cat), train.csv:4 (cat, ")
+    assert "train.csv:12 (cat, car) and 2 more; a multiclass image needs exactly one" in found["train.csv"]
+    assert found["train.csv"].endswith('to train on several, set classification_task to "multilabel"')
+    assert "empty" in found["train.csv:3"]
+
+
+def test_a_table_in_which_every_row_has_several_labels_says_only_that(root):
+    found = problems_of(root, 'image_path,label\ntrain/cat/1.png,"dog,cat"\n')
+    assert found["train.csv"].startswith("1 image has several labels: train.csv:2 (dog, cat); ")
+    assert len(found) == 1
 
 
 def test_unknown_labels_and_missing_images_are_all_named_with_file_and_line(root):
@@ -81,6 +90,27 @@ def test_unknown_labels_and_missing_images_are_all_named_with_file_and_line(root
     assert 'set csv_label_type to "id"' in found["train.csv:4"]
     assert "1 columns" in found["train.csv:5"]
     assert "empty" in found["train.csv:6"]
+
+
+def test_a_label_that_only_looks_like_a_class_is_shown_by_its_codes(root):
+    found = problems_of(root, "image_path,label\ntrain/cat/0.png,cafe\u0301\n", classes=["cat", "caf\u00e9"])
+    differ = "they differ in Unicode form, blanks or unseen characters only"
+    assert found["train.csv:2"].endswith(rf"; there is 'caf\xe9', this is 'cafe\u0301': {differ}")
+
+
+def test_a_table_that_is_missing_is_told_with_the_nearest_file(root):
+    (root / "val.csv").write_text("x")
+    (root / "vals.csv").mkdir()
+    with pytest.raises(DatasetError, match=r"vals\.cvs is not a file; did you mean `val\.csv`\?"):
+        index_of(root, "image_path,label\n" + ROWS, val_csv=root / "vals.cvs")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there \\ separates folders")
+def test_backslashes_are_named_where_slashes_in_their_place_lead_to_the_file(root):
+    content = "image_path,label\ntrain\\cat\\0.png,cat\ntrain\\cat\\9.png,cat\n"
+    found = problems_of(root, content)
+    assert found["train.csv:2"].endswith("; there is 'train/cat/0.png': write / in place of \\")
+    assert "in place of" not in found["train.csv:3"]
 
 
 def test_lines_are_counted_as_an_editor_counts_them(root):

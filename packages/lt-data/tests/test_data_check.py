@@ -138,8 +138,20 @@ def test_files_that_are_twice_in_a_split_are_found_and_different_labels_flagged(
     same, different = split(report, "train").duplicates
     assert same.files == {"train": (str(folders / "train/cat/0.png"), str(folders / "train/cat/copy.png"))}
     assert (same.conflicting, different.conflicting) == (False, True)
-    assert report.ok
     assert report.leaks == ()
+
+
+def test_copies_with_different_labels_are_a_problem_and_those_with_the_same_label_are_none(folders):
+    for i in range(12):
+        write(folders / f"train/cat/a{i}.png", np.full((40, 50, 3), i))
+        shutil.copy(folders / f"train/cat/a{i}.png", folders / f"train/cat/b{i}.png")
+    assert report_of(folders).ok
+    shutil.copy(folders / "train/dog/1.png", folders / "train/cat/z.png")
+    report = report_of(folders)
+    assert not report.ok
+    assert json.loads(report.to_json())["ok"] is False
+    assert str(report).startswith("data check (multiclass): 1 image with different labels\n")
+    assert "train: files more than once (13)\n  different labels: train: " in str(report)
 
 
 def test_files_in_more_than_one_split_are_leaks(folders):
@@ -288,8 +300,10 @@ def test_the_heading_counts_what_is_wrong_by_kind(folders):
     whole = (folders / "train/cat/1.png").read_bytes()
     (folders / "train/cat/1.png").write_bytes(whole[: len(whole) // 2])
     shutil.copy(folders / "train/dog/1.png", folders / "val/dog/1.png")
-    every = "2 problems, 1 truncated file, 2 unreadable files, 1 file in more than one split"
-    assert " ".join(heading(test=folders / "no").split()).endswith(every)
+    shutil.copy(folders / "train/dog/2.png", folders / "train/cat/4.png")
+    shutil.copy(folders / "val/cat/1.png", folders / "val/dog/4.png")
+    every = "2 problems, 1 truncated file, 2 unreadable files, 2 images with different labels"
+    assert " ".join(heading(test=folders / "no").split()).endswith(f"{every}, 1 file in more than one split")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything, Windows has no modes")

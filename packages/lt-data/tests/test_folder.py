@@ -51,6 +51,20 @@ def test_unknown_ignored_names_are_refused_when_classes_come_from_the_folder(mak
         index_of(train, val, ignore_classes=["bird"])
 
 
+def test_a_folder_that_is_missing_is_told_with_the_nearest_that_is_there_and_where_it_was_looked_for(
+    make_folder, monkeypatch
+):
+    root = make_folder("train", cat=1, dog=1).parent
+    make_folder("validation", cat=1)
+    (root / "validatoin.txt").write_text("x")
+    monkeypatch.chdir(root)
+    found = problems_of("trian", root / "validatoin", test="train/cat/0.png", classes=["cat", "dog"])
+    assert found["data.train"] == f"trian is not a folder (it is looked for at {root / 'trian'}); did you mean `train`?"
+    assert found["data.val"] == f"{root / 'validatoin'} is not a folder; did you mean `validation`?"
+    assert found["data.test"].endswith("/train/cat/0.png)")
+    assert problems_of("train", root / "no" / "such")["data.val"].endswith("/no/such is not a folder")
+
+
 def test_missing_folders_are_named(tmp_path):
     found = problems_of(tmp_path / "a", tmp_path / "b", classes=["x", "y"])
     assert set(found) == {"data.train", "data.val"}
@@ -63,6 +77,45 @@ def test_a_folder_that_is_no_class_and_a_class_without_folder_are_errors_with_th
     assert "did you mean `dog`?" in found[str(train / "dogs")]
     assert "there is `dogs`" in found[str(train / "dog")]
     assert "not in `classes`" in found[str(val / "bird")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("caf\u00e9", "cafe\u0301"), ("hot dog", "hot\u00a0dog"), ("dog", "d\u200bog"), ("dog", "dog ")],
+)
+def test_folders_and_classes_that_look_the_same_are_shown_by_their_codes(make_folder, one, other):
+    train, val = make_folder("train", cat=1, **{other: 1}), make_folder("val", cat=1)
+    found = problems_of(train, val, classes=["cat", one])
+    differ = "they differ in Unicode form, blanks or unseen characters only"
+    assert f"not in `classes` (there is {one!a}, this is {other!a}: {differ});" in found[str(train / other)]
+    assert found[str(train / one)].endswith(f"(there is {other!a}, this is {one!a}: {differ})")
+    assert "did you mean" not in str(found)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid"), ("TRAIN", "validation", "cat")])
+def test_a_folder_of_splits_as_train_is_told_first_with_the_folder_that_is_meant(make_folder, names):
+    root = make_folder("shapes", **dict.fromkeys(names, 1))
+    for more in ({}, {"classes": ["circle", "square"]}):
+        found = problems_of(root, root / "missing", **more)
+        assert next(iter(found)) == "data.train"
+        assert f"its folders look like splits; did you mean data.train={root / names[0]}?" in found["data.train"]
+        assert "`classes`" in found["data.train"]
+    assert "did you mean" not in problems_of(make_folder("other", val=1, test=1), root)["data.train"]
+
+
+def test_classes_may_be_called_like_splits_where_they_are_given_and_one_of_them_anywhere(make_folder):
+    train, val = make_folder("a", train=1, test=1), make_folder("b", train=1)
+    assert index_of(train, val, classes=["train", "test"]).classes.names == ("train", "test")
+    assert index_of(make_folder("c", train=1, bus=1), val).classes.names == ("bus", "train")
+
+
+def test_a_folder_of_validation_that_is_no_class_is_not_to_be_added_to_classes_that_were_not_given(make_folder):
+    train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1, dogs=1)
+    what = problems_of(train, val)[str(val / "dogs")]
+    assert what.startswith("the training data have no such class (did you mean `dog`?); ")
+    assert "add it" not in what
+    what = problems_of(train, val, classes=["cat", "dog"])[str(val / "dogs")]
+    assert "add it there, or to `ignore_classes` too" in what
 
 
 def test_validation_may_lack_a_class_and_the_log_names_it(make_folder, caplog):

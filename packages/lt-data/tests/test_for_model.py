@@ -92,13 +92,26 @@ def test_classes_that_the_data_lack_are_allowed_and_named(root, caplog):
 
 def test_classes_that_the_model_does_not_have_are_errors(root, make_folder):
     make_folder("other", cat=1, cats=1)
-    assert "did you mean `cat`?" in problems_of(root / "other")[str(root / "other/cats")]
+    what = problems_of(root / "other")[str(root / "other/cats")]
+    assert what == "the model has no such class (did you mean `cat`?); `ignore_classes` leaves its images out"
     wrong = {2: "cat", 5: "dog", 7: "car", 8: "bird"}
     problems = problems_of({"val": root / "val", "classes": wrong})
     assert problems["data.classes[5]"].startswith("the model has 'dog' as class ID 7")
     assert problems["data.classes[7]"].startswith("the model has 'car' as class ID 5")
     assert problems["data.classes[8]"].startswith("the model has no such class")
     assert len(problems) == 3
+
+
+@pytest.mark.parametrize("mark", [";", "|", ","])
+def test_several_known_labels_in_one_cell_name_the_delimiter_and_not_a_near_class(root, mark):
+    own = TaskSpec(task="multilabel", classes=TASK.classes, preprocessing=SPEC)
+    rows = [f'test/cat/0.png,"cat{mark} dog"', f'test/dog/0.png,"cat{mark} dgo"']
+    (root / "val.csv").write_text("\n".join(["image_path,label", *rows]))
+    more = {"label_delimiter": "/" if mark == "," else ","}
+    found = problems_of({"val_csv": root / "val.csv", **more}, own)
+    hint = f"set data.label_delimiter to {mark!r} if that separates labels"
+    assert found[f"{root / 'val.csv'}:2"] == f"unknown class 'cat{mark} dog'; {hint}"
+    assert hint not in found[f"{root / 'val.csv'}:3"]
 
 
 def test_classes_that_the_data_have_beyond_the_model_can_be_left_out_but_none_of_its_own(root, make_folder):

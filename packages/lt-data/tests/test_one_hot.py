@@ -70,7 +70,8 @@ def test_any_other_cell_is_an_error_with_its_line_and_column(root, cell):
 
 def test_multiclass_rows_need_exactly_one(root):
     found = problems_of(root, [*ROWS[:2], "1,x,1,0", "0,x,0,0"])
-    assert "2 of the label columns" in found["train.csv:4"]
+    assert found["train.csv"].startswith("1 image has several labels: train.csv:4 (dog, cat); ")
+    assert 'set classification_task to "multilabel"' in found["train.csv"]
     assert "0 of the label columns" in found["train.csv:5"]
 
 

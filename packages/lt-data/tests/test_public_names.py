@@ -45,6 +45,7 @@ NAMES = [
     "above",
     "at_least",
     "atomic_write",
+    "base_letters",
     "between",
     "build_index",
     "check",
@@ -64,6 +65,7 @@ NAMES = [
     "scan_images",
     "select_labels",
     "structure",
+    "unknown_key",
     "usable_processors",
     "write_split",
 ]

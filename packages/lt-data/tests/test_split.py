@@ -180,9 +180,16 @@ def test_text_in_place_of_a_share_is_told_how_a_share_is_given(table, tmp_path, 
 
 def test_a_folder_that_is_missing_is_no_share_and_one_called_like_a_number_is_taken(table, make_folder):
     data = {"train_csv": table(["a", "a", "b", "b"])}
-    with pytest.raises(DatasetError, match="vall is not a folder$"):
+    with pytest.raises(DatasetError, match=r"vall is not a folder \(it is looked for at .*vall\)$"):
         build_index(load_data_config({**data, "val": "vall"}))
     assert len(build_index(load_data_config({**data, "val": make_folder("2024", a=1, b=1)})).val) == 2
+
+
+def test_a_share_of_nothing_is_not_in_the_log(tmp_path, caplog):
+    (tmp_path / "train.csv").write_text("image_path,label\nno.png,a\nno.png,b\n")
+    with caplog.at_level(logging.INFO), pytest.raises(DatasetError):
+        build_index(load_data_config({"train_csv": tmp_path / "train.csv", "val": 0.5}))
+    assert "split off" not in caplog.text
 
 
 def test_classes_with_one_sample_stay_in_train_and_the_log_says_so(table, caplog):

@@ -31,6 +31,7 @@ from .index.samples import SampleIndex as SampleIndex
 from .index.scan import Scan as Scan
 from .index.write import write_split as write_split
 from .inputs import load_inputs as load_inputs
+from .letters import base_letters as base_letters
 from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels

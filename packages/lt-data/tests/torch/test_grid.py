@@ -33,6 +33,18 @@ def test_the_grid_shows_samples_as_validation_and_as_training_see_them(data, tmp
     assert colors <= {(200, 30, 30), (30, 30, 200), (30, 200, 30), (255, 255, 255), (0, 0, 0)}
 
 
+def test_captions_are_drawn_in_base_letters_and_never_as_boxes(tmp_path):
+    def drawn(name, folder):
+        for split in ("train", "val"):
+            for label in (name, "z"):
+                (tmp_path / folder / split / label).mkdir(parents=True)
+                Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / folder / split / label / "0.png")
+        data = {"train": tmp_path / folder / "train", "val": tmp_path / folder / "val"}
+        return load_image(preview(data, tmp_path / f"{folder}.png", num_samples=2, num_variants=1))
+
+    assert np.array_equal(drawn("señal für Straße 猫", "accents"), drawn("senal fur Strasse ?", "plain"))
+
+
 def test_the_same_seed_gives_the_same_picture(data, tmp_path):
     first, again, other = (
         preview(data, tmp_path / f"{i}.png", num_samples=2, num_variants=2, seed=seed).read_bytes()

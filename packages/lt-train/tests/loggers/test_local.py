@@ -84,6 +84,11 @@ def test_a_multilabel_run_has_no_confusion_picture(multilabel_job):
     assert events_of(multilabel_job.out.root).Tags()["images"] == ["training_samples"]
 
 
+def test_the_confusion_picture_shows_base_letters_and_no_boxes():
+    accents, plain = (confusion_picture(np.eye(2), names) for names in (["für", "niño 猫"], ["fur", "nino ?"]))
+    assert accents.tobytes() == plain.tobytes()
+
+
 def test_the_confusion_picture_is_dark_where_most_samples_are():
     counts = np.array([[9, 1], [123456, 0]])
     picture = confusion_picture(counts, ["cat", "a name that is much too long to be shown whole"])

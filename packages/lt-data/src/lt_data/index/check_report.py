@@ -97,6 +97,11 @@ class SplitReport:
         """Names of the classes without a sample."""
         return tuple(name for name, count in self.counts.items() if not count)
 
+    @property
+    def contradictions(self) -> tuple[Duplicates, ...]:
+        """Those of the `duplicates` that have different labels."""
+        return tuple(group for group in self.duplicates if group.conflicting)
+
 
 @attrs.frozen(kw_only=True)
 class DataReport:
@@ -116,8 +121,12 @@ class DataReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there are no problems, no files that cannot be read, and none in more than one split."""
-        wrong = any(split.problems or split.truncated or split.unreadable for split in self.splits)
+        """Whether nothing is wrong.
+
+        Problems are wrong, files that cannot be read or are in more than one split, and files with the same bytes and
+        different labels; copies with the same labels are not.
+        """
+        wrong = any(s.problems or s.truncated or s.unreadable or s.contradictions for s in self.splits)
         return not (self.problems or self.leaks or wrong)
 
     def to_json(self) -> str:

@@ -30,6 +30,7 @@ def _verdict(report: DataReport) -> str:
         (len(report.problems) + sum(len(split.problems) for split in report.splits), "problem", ""),
         (sum(len(split.truncated) for split in report.splits), "truncated file", ""),
         (sum(len(split.unreadable) for split in report.splits), "unreadable file", ""),
+        (sum(len(split.contradictions) for split in report.splits), "image", " with different labels"),
         (len(report.leaks), "file", " in more than one split"),
     )
     found = [f"{count} {what}{'' if count == 1 else 's'}{where}" for count, what, where in counts if count]
@@ -46,7 +47,7 @@ def _figures(splits: Sequence[SplitReport]) -> Iterator[str]:
         ("truncated files", [str(len(split.truncated)) for split in splits]),
         ("unreadable files", [str(len(split.unreadable)) for split in splits]),
         ("files more than once", [str(len(split.duplicates)) for split in splits]),
-        ("... with different labels", [str(sum(group.conflicting for group in s.duplicates)) for s in splits]),
+        ("... with different labels", [str(len(split.contradictions)) for split in splits]),
         (f"longer than {ASPECT_LIMIT:g} to 1", [str(len(split.elongated)) for split in splits]),
         (f"smaller than {SHORT_SIDE} pixels", [str(len(split.small)) for split in splits]),
         ("different sizes", ["-" if split.sizes is None else str(split.sizes.different) for split in splits]),
@@ -67,6 +68,7 @@ def _three(values: tuple[int, int, int]) -> str:
 
 def _details(split: SplitReport) -> Iterator[str]:
     largest = sorted(split.counts.items(), key=lambda entry: -entry[1])
+    copies = sorted(split.duplicates, key=lambda group: not group.conflicting)
     sections = (
         ("samples by class", [f"{count:>9}  {_shown(name)}" for name, count in largest]),
         ("classes without a sample", [_shown(name) for name in split.empty_classes]),
@@ -74,7 +76,7 @@ def _details(split: SplitReport) -> Iterator[str]:
         ("problems", [_problem(problem) for problem in split.problems]),
         ("truncated files", [_problem(problem) for problem in split.truncated]),
         ("unreadable files", [_problem(problem) for problem in split.unreadable]),
-        ("files more than once", [_duplicates(group) for group in split.duplicates]),
+        ("files more than once", [_duplicates(group) for group in copies]),
         (f"longer than {ASPECT_LIMIT:g} to 1", [_size(image) for image in split.elongated]),
         (f"smaller than {SHORT_SIDE} pixels", [_size(image) for image in split.small]),
     )

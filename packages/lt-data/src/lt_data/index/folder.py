@@ -6,8 +6,9 @@ import os
 import re
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
@@ -18,9 +19,20 @@ from lt_data.images.decoding import DicomFrame
 from lt_data.images.formats import is_image_name, may_be_dicom, sniff_dicom
 from lt_data.index.dicom import expand_dicom
 from lt_data.index.image_files import is_dicom_name, is_file, is_folder
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
 from lt_data.task import Classes
+
+Origin: TypeAlias = Literal["classes", "train", "model"]
+"""What says which classes there are: the key `classes`, the training data, or a trained model."""
+
+UNKNOWN_FOLDER: Mapping[Origin, tuple[str, str]] = {
+    "classes": ("this folder is not in `classes`", "add it there, or to `ignore_classes` too to leave it out"),
+    "train": ("the training data have no such class", "rename this folder or move it away"),
+    "model": ("the model has no such class", "`ignore_classes` leaves its images out"),
+}
+"""What is wrong with a folder that is no class, and what to do."""
 
 _DIGITS = frozenset("0123456789")
 
@@ -65,7 +77,13 @@ def class_folders(root: Path) -> list[str]:
 
 
 def scan_folder(
-    root: Path, classes: Classes, ignored: frozenset[str], *, need_all: bool, dicom_frame: DicomFrame = "middle"
+    root: Path,
+    classes: Classes,
+    ignored: frozenset[str],
+    *,
+    need_all: bool,
+    dicom_frame: DicomFrame = "middle",
+    origin: Origin = "classes",
 ) -> Scan:
     """List the images of a folder with one folder a class, at any depth below it, ordered by class and path.
 
@@ -79,10 +97,11 @@ def scan_folder(
         ignored: Folder names that are known but take no part.
         need_all: Whether each class must have an image, as in training.
         dicom_frame: Which frame of a DICOM file with several; `"all"` makes each a sample.
+        origin: Where the classes come from, for messages.
     """
     found = _Found()
     try:
-        images = _images_by_class(root, classes, ignored, found, need_all=need_all)
+        images = _images_by_class(root, classes, ignored, found, need_all=need_all, origin=origin)
     except DatasetError as error:
         found.problems.extend(error.problems)
         images = [[] for _ in classes.names]
@@ -141,11 +160,11 @@ def _notes(found: _Found) -> tuple[str, ...]:
 
 
 def _images_by_class(
-    root: Path, classes: Classes, ignored: frozenset[str], found: _Found, *, need_all: bool
+    root: Path, classes: Classes, ignored: frozenset[str], found: _Found, *, need_all: bool, origin: Origin
 ) -> list[list[str]]:
     present = class_folders(root)
     known = set(present)
-    found.problems.extend(_name_problems(root, present, classes, ignored, need_all=need_all))
+    found.problems.extend(_name_problems(root, present, classes, ignored, need_all=need_all, origin=origin))
     images = [sorted(_images_below(root, name, found)) if name in known else [] for name in classes.names]
     found.problems.extend(_loose_images(root))
     if not any(images):
@@ -159,19 +178,21 @@ def _images_by_class(
 
 
 def _name_problems(
-    root: Path, found: list[str], classes: Classes, ignored: frozenset[str], *, need_all: bool
+    root: Path, found: list[str], classes: Classes, ignored: frozenset[str], *, need_all: bool, origin: Origin
 ) -> Iterator[Problem]:
     known, present = {*classes.names, *ignored}, set(found)
+    wrong, remedy = UNKNOWN_FOLDER[origin]
     for name in found:
         if name not in known:
             near = nearest(name, classes.names)
-            hint = f" (did you mean `{near}`?)" if near else ""
-            what = f"this folder is not in `classes`{hint}; add it there, or to `ignore_classes` too to leave it out"
-            yield Problem(str(root / name), what)
+            likely = lookalike(name, classes.names) or (f"did you mean `{near}`?" if near else None)
+            hint = f" ({likely})" if likely else ""
+            yield Problem(str(root / name), f"{wrong}{hint}; {remedy}")
     for name in classes.names if need_all else ():
         if name not in present:
             near = nearest(name, found)
-            hint = f" (there is `{near}`)" if near else ""
+            likely = lookalike(name, found) or (f"there is `{near}`" if near else None)
+            hint = f" ({likely})" if likely else ""
             yield Problem(str(root / name), f"class `{name}` has no such folder{hint}")
 
 

@@ -13,6 +13,7 @@ from lt_data.data_config import DataConfig, Split, load_split_config
 from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
 from lt_data.images.decoding import Decoding
 from lt_data.index.labels import check_label_columns
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.sources import (
     check_sources,
@@ -73,7 +74,7 @@ def index_for_model(
     check_label_columns(task.classes.as_dict() | ignored, config)
     if not is_there(source):
         raise DatasetError([missing_source(source)])
-    scan = scan_source(source, task.classes, ignored, config, task.task, need_all=False)
+    scan = scan_source(source, task.classes, ignored, config, task.task, need_all=False, origin="model")
     problems = list(scan.problems)
     if from_share and isinstance(config.val, float):
         scan = with_share({"train": scan}, config.val, config.split_seed, problems)[split]
@@ -131,5 +132,7 @@ def _foreign(kept: Mapping[int, str], classes: Classes) -> Iterator[Problem]:
             yield Problem(where, f"the model has {name!r} as class ID {ids[name]}; {hint}")
             continue
         near = nearest(name, classes.names)
+        likely = lookalike(name, classes.names)
         known = f"did you mean {near!r}?" if near else f"it has {listed(classes.names)};"
+        known = f"{likely};" if likely else known
         yield Problem(where, f"the model has no such class; {known} `ignore_classes` leaves the images of {name!r} out")

@@ -89,12 +89,19 @@ class ImageFinder:
         path = self._root / name
         reason = _why_not_a_file(path)
         if reason is not None:
-            raise ValueError(f"{name!r} is not a file below {self._root}{reason}")
+            raise ValueError(f"{name!r} is not a file below {self._root}{reason or self._with_slashes(name)}")
         if is_image_name(name):
             return is_dicom_name(name)
         if may_be_dicom(name) and sniff_dicom(path):
             return True
         raise ValueError(f"{name!r} is not one of {KINDS}")
+
+    def _with_slashes(self, name: str) -> str:
+        """What to add of a name that was written on Windows."""
+        slashed = name.replace("\\", "/")
+        if slashed == name or _why_not_a_file(self._root / slashed) is not None:
+            return ""
+        return f"; there is {slashed!r}: write / in place of \\"
 
 
 def _why_not_a_file(path: Path) -> str | None:

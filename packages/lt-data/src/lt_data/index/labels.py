@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
 
 from lt_data.data_config import DataConfig
 from lt_data.errors import ConfigError, Problem, listed, nearest
+from lt_data.index.lookalike import lookalike
 from lt_data.task import Classes, TaskName
 
 Cell: TypeAlias = "str | tuple[str, ...]"
@@ -22,6 +23,9 @@ KNOWN_CELLS = 2**16
 
 LONGEST_SHOWN = 200
 """Characters of a wrong label in a message; for longer ones no near name is looked for."""
+
+LABEL_MARKS = (";", "|", ",")
+"""What separates labels in practice."""
 
 ONE_HOT = {"1": True, "1.0": True, "true": True, "": False, "0": False, "0.0": False, "false": False}
 
@@ -39,8 +43,22 @@ class UnknownLabelError(ValueError):
     def _hint(self) -> str:
         if self._label in self._key.ids and not self._key.by_id:
             return 'it is a class ID: set csv_label_type to "id"'
-        near = nearest(self._label, self._key.codes) if len(self._label) <= LONGEST_SHOWN else None
+        for mark in LABEL_MARKS:
+            if mark in self._label and all(part.strip() in self._key for part in self._label.split(mark)):
+                return f"set data.label_delimiter to {mark!r} if that separates labels"
+        short = len(self._label) <= LONGEST_SHOWN
+        if short and (likely := lookalike(self._label, self._key.codes)):
+            return likely
+        near = nearest(self._label, self._key.codes) if short else None
         return f"did you mean {near!r}?" if near else f"there are {listed(list(self._key.codes))}"
+
+
+class SeveralLabelsError(ValueError):
+    """A multiclass row with several labels, which are in `labels`."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__(f"has {len(labels)} labels ({listed(labels)}); a multiclass image needs exactly one")
+        self.labels = tuple(labels)
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +70,9 @@ class _Key:
     ignored: frozenset[str]
     ids: frozenset[str]
 
+    def __contains__(self, label: str) -> bool:
+        return label in self.codes or label in self.ignored
+
     @property
     def kind(self) -> str:
         return "class ID" if self.by_id else "class"
@@ -62,7 +83,7 @@ def label_reader(
 ) -> Callable[[Cell], Codes]:
     """A function from a label cell, or the tuple of one-hot cells, to class indices.
 
-    It raises ValueError where a label is unknown, or a multiclass row has none or several.
+    It raises ValueError where a label is unknown or a multiclass row has none, SeveralLabelsError where it has several.
     """
     key = _key(classes, ignored, config)
     if config.csv_label_columns is not None:
@@ -84,7 +105,7 @@ def check_label_columns(names: Mapping[int, str], config: DataConfig) -> None:
     kept = config.kept_classes(names)
     ignored = {i: name for i, name in names.items() if i not in kept}
     key = _key(Classes.from_mapping(kept), ignored, config)
-    unknown = [column for column in columns if column not in key.codes and column not in key.ignored]
+    unknown = [column for column in columns if column not in key]
     problems = [Problem("data.csv_label_columns", str(UnknownLabelError(column, key))) for column in unknown]
     absent = [label for label in key.codes if label not in columns]
     if columns and absent:
@@ -117,7 +138,7 @@ def _key(classes: Classes, ignored: Mapping[int, str], config: DataConfig) -> _K
 def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Codes:
     labels = _labels(cell, key, delimiter)
     for label in labels:
-        if label not in key.codes and label not in key.ignored:
+        if label not in key:
             raise UnknownLabelError(label, key)
     codes = tuple(sorted({key.codes[label] for label in labels if label in key.codes}))
     if task == "multilabel":
@@ -125,30 +146,31 @@ def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Co
     if not labels:
         raise ValueError("the label is empty; a multiclass image needs exactly one")
     if len(codes) > 1:
-        raise ValueError(f"has {len(codes)} labels ({listed(labels)}); a multiclass image needs exactly one")
+        raise SeveralLabelsError(labels)
     return codes or None
 
 
 def _labels(cell: Cell, key: _Key, delimiter: str) -> list[str]:
     """Labels of a cell; names with the delimiter, or with blanks around them, are found as they are."""
     if isinstance(cell, str):
-        known = cell in key.codes or cell in key.ignored
-        cell = (cell,) if known else tuple(cell.split(delimiter))
-    exact = (part if part in key.codes or part in key.ignored else part.strip() for part in cell)
+        cell = (cell,) if cell in key else tuple(cell.split(delimiter))
+    exact = (part if part in key else part.strip() for part in cell)
     return [label for label in exact if label]
 
 
 def _read_one_hot(cells: Cell, *, columns: tuple[str, ...], codes: tuple[int | None, ...], task: TaskName) -> Codes:
-    present: list[int | None] = []
+    present: dict[str, int | None] = {}
     for cell, column, code in zip(cells, columns, codes, strict=True):
         flag = ONE_HOT.get(cell.strip().lower())
         if flag is None:
             raise ValueError(f"column {column!r} holds {shown(cell)}, expected 0 or 1")
         if flag:
-            present.append(code)
-    found = tuple(sorted(code for code in present if code is not None))
+            present[column] = code
+    found = tuple(sorted(code for code in present.values() if code is not None))
     if task == "multilabel":
         return found
-    if not present or len(found) > 1:
-        raise ValueError(f"{len(found)} of the label columns hold 1; a multiclass image needs exactly one")
+    if not present:
+        raise ValueError("0 of the label columns hold 1; a multiclass image needs exactly one")
+    if len(found) > 1:
+        raise SeveralLabelsError([column for column, code in present.items() if code is not None])
     return found or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -13,10 +13,12 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import ConfigError, DatasetError, Problem, listed
+from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
 from lt_data.index.doubts import doubtful_counts, doubtful_names
-from lt_data.index.folder import class_folders, in_natural_order, scan_folder
+from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
+from lt_data.index.image_files import is_file, is_folder
 from lt_data.index.labels import check_label_columns
+from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
 from lt_data.index.split import split_off
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 LIKE_A_SHARE = re.compile(r"[0-9]*[.,]?[0-9]+ ?%?")
 SHARE_HINT = "a share of the training samples is a number above 0 and below 1, without quotes or %, such as 0.2"
+
+
+SPLIT_NAMES = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 @attrs.frozen
@@ -86,13 +91,18 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     check_label_columns(names, config)
     ignored = {i: name for i, name in names.items() if i not in kept}
     _warn_of_the_same(there)
+    origin: Origin = "train" if config.classes is None else "classes"
     splits = {
-        source.split: scan_source(source, classes, ignored, config, task, need_all=source.split == "train")
+        source.split: scan_source(
+            source, classes, ignored, config, task, need_all=source.split == "train", origin=origin
+        )
         for source in there
     }
     if config.classes is None and config.csv_label_columns is None:
         splits["train"] = _with_doubts(sources[0], splits["train"], classes, config, task)
     problems = [*missing, *_too_few(sources[0], classes)]
+    if sources[0] in there and not sources[0].is_table:
+        problems = [*_splits_as_classes(sources[0].path, config.classes or {}), *problems]
     if isinstance(config.val, float) and "train" in splits:
         splits = with_share(splits, config.val, config.split_seed, problems)
     for split, scan in splits.items():
@@ -148,8 +158,23 @@ def is_there(source: Source) -> bool:
 def missing_source(source: Source) -> Problem:
     """What to say of one that is not there."""
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
-    hint = f"; {SHARE_HINT}" if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name) else ""
-    return Problem(f"data.{key}", f"{source.path} is not a {kind}{hint}")
+    if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name):
+        return Problem("data.val", f"{source.path} is not a folder; {SHARE_HINT}")
+    at = "" if source.path.is_absolute() else f" (it is looked for at {source.path.absolute()})"
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}{at}{_near(source)}")
+
+
+def _near(source: Source) -> str:
+    """The folder or file beside a missing one that is called most like it."""
+    try:
+        with os.scandir(source.path.parent) as entries:
+            names = [entry.name for entry in entries if (is_file if source.is_table else is_folder)(entry)]
+    except OSError:
+        return ""
+    name = source.path.name
+    near = nearest(name, names)
+    likely = lookalike(name, names) or (f"did you mean `{near}`?" if near else None)
+    return f"; {likely}" if likely else ""
 
 
 def _warn_of_the_same(sources: Sequence[Source]) -> None:
@@ -196,6 +221,20 @@ def _with_doubts(source: Source, scan: Scan, classes: Classes, config: DataConfi
     return attrs.evolve(scan, notes=(*scan.notes, *doubts))
 
 
+def _splits_as_classes(root: Path, classes: Mapping[int, str]) -> Iterator[Problem]:
+    """What to say of a training folder whose folders are the splits, unless `classes` name them."""
+    try:
+        found = class_folders(root)
+    except DatasetError:
+        return  # the scan of the folder tells it
+    names = [name for name in found if name.lower() in SPLIT_NAMES and name not in classes.values()]
+    if len(names) < 2:
+        return
+    train = next((root / name for name in names if name.lower() == "train"), None)
+    meant = f"did you mean data.train={train}?" if train else "data.train is the folder that holds the class folders."
+    yield Problem("data.train", f"its folders look like splits; {meant} If they are classes, name them in `classes`")
+
+
 def _too_few(source: Source, classes: Classes) -> list[Problem]:
     return [_few(source, classes.names)] if len(classes) < 2 else []
 
@@ -213,8 +252,12 @@ def scan_source(
     task: TaskName,
     *,
     need_all: bool,
+    origin: Origin,
 ) -> Scan:
-    """List one split, and log what was passed over; `need_all` makes a class without an image a problem."""
+    """List one split, and log what was passed over; `need_all` makes a class without an image a problem.
+
+    `origin` is where the classes come from.
+    """
     if source.is_table:
         grouped = source.split == "train" and config.split_group_column is not None
         scan = scan_table(source.path, classes, ignored, config, task, grouped=grouped)
@@ -223,9 +266,8 @@ def scan_source(
         more = tuple(Problem(str(source.path), f"has no row of class {name!r}; {hint}") for name in without)
         scan = attrs.evolve(scan, problems=scan.problems + more)
     else:
-        scan = scan_folder(
-            source.path, classes, frozenset(ignored.values()), need_all=need_all, dicom_frame=config.dicom_frame
-        )
+        names, frame = frozenset(ignored.values()), config.dicom_frame
+        scan = scan_folder(source.path, classes, names, need_all=need_all, dicom_frame=frame, origin=origin)
     logger.info("%s: %d images in %s", source.split, len(scan.samples), source.path)
     for note in scan.notes:
         logger.info("%s: %s", source.split, note)
@@ -243,7 +285,8 @@ def with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: li
         what = f"a share of {share:g} of {len(chosen)} samples{groups} leaves validation without any"
         problems.append(Problem("data.val", what))
     single = np.bincount(train.samples.labels, minlength=train.samples.num_classes) == 1
-    logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
+    if len(chosen):
+        logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
     if single.any():
         logger.info("val: %d classes have one sample, which stays in train", single.sum())
     val = Scan(samples=train.samples.take(np.flatnonzero(chosen)))

@@ -11,12 +11,12 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import DatasetError, Problem
+from lt_data.errors import DatasetError, Problem, listed
 from lt_data.index.columns import FRAME_COLUMN, Columns, find_columns
 from lt_data.index.csv import csv_rows
 from lt_data.index.dicom import WHOLE, expand_dicom
 from lt_data.index.image_files import ImageFinder
-from lt_data.index.labels import Cell, Codes, label_reader, shown, split_labels
+from lt_data.index.labels import Cell, Codes, SeveralLabelsError, label_reader, shown, split_labels
 from lt_data.index.parquet import is_parquet, open_parquet
 from lt_data.index.repeats import files_of, group_numbers, repeats
 from lt_data.index.samples import SampleIndex
@@ -41,13 +41,17 @@ class Table:
 
 @attrs.frozen
 class _Rows:
-    """The rows that take part: their numbers, images, labels, and, where there are such columns, groups and frames."""
+    """The rows that take part: their numbers, images, labels, and, where there are such columns, groups and frames.
+
+    Of multiclass rows with `several` labels there are only the place and the labels, as text.
+    """
 
     numbers: list[int] = attrs.field(factory=list)
     names: list[str] = attrs.field(factory=list)
     codes: list[tuple[int, ...]] = attrs.field(factory=list)
     groups: list[str] = attrs.field(factory=list)
     frames: list[int] = attrs.field(factory=list)
+    several: list[str] = attrs.field(factory=list)
 
 
 def open_table(file: Path, config: DataConfig, *, grouped: bool = False) -> Table:
@@ -114,7 +118,7 @@ def scan_table(
     repeated = tuple(repeats(list(zip(files, rows.frames, strict=True)) if rows.frames else files))
     if task == "multiclass" and repeated:
         _compare_labels(rows, repeated, classes, table.place, problems)
-    if not rows.names and not problems:
+    if not rows.names and not rows.several and not problems:
         problems.add(str(file), "no row takes part")
     counts = (
         (left_out, "rows left out, all their labels are ignored"),
@@ -125,7 +129,17 @@ def scan_table(
     scan = _scan(rows, files, images.dicom, file, config, task, len(classes), problems)
     notes = tuple(f"{count} {what}" for count, what in counts if count)
     doubts = (_repeated(rows, repeated, table.place, task),) if repeated else ()
-    return attrs.evolve(scan, notes=notes, doubts=doubts)
+    told = (*_several(file, rows.several), *scan.problems)
+    return attrs.evolve(scan, problems=told, notes=notes, doubts=doubts)
+
+
+def _several(file: Path, rows: Sequence[str]) -> Iterator[Problem]:
+    """What to say, once, of multiclass rows with several labels."""
+    if rows:
+        count = "1 image has" if len(rows) == 1 else f"{len(rows)} images have"
+        cure = 'to train on several, set classification_task to "multilabel"'
+        what = f"{count} several labels: {listed(rows)}; a multiclass image needs exactly one; {cure}"
+        yield Problem(str(file), what)
 
 
 def _read_rows(
@@ -157,6 +171,8 @@ def _read_rows(
         except IndexError:
             needed = max(image, *columns.labels, group or 0, frame or 0) + 1
             problems.add(table.place(number), f"has {len(row)} columns, {needed} are needed")
+        except SeveralLabelsError as error:
+            rows.several.append(f"{Path(table.place(number)).name} ({listed(error.labels)})")
         except ValueError as error:
             problems.add(table.place(number), error)
     return left_out

@@ -18,6 +18,7 @@ from lt_data.errors import ConfigError, DatasetError, ImageDecodeError, Problem
 from lt_data.files import atomic_write, check_writable
 from lt_data.index.build import build_index
 from lt_data.index.samples import SampleIndex
+from lt_data.letters import base_letters
 from lt_data.structuring import structure
 from lt_data.task import Classes, Preprocessing, TaskName
 from lt_data.torch.augment import Augmentation
@@ -194,7 +195,7 @@ def picture(image: torch.Tensor, spec: Preprocessing) -> Image.Image:
 
 
 def caption(samples: SampleIndex, sample: int, classes: Classes) -> str:
-    """Labels and file of a sample; the font has European letters only."""
+    """Labels and file of a sample."""
     labels = ", ".join(classes.names[label] for label in samples.labels_of(sample)) or "no label"
     path = samples.path(sample)
     shown = path.relative_to(samples.root) if path.is_relative_to(samples.root) else path
@@ -202,7 +203,7 @@ def caption(samples: SampleIndex, sample: int, classes: Classes) -> str:
 
 
 def grid(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
-    """Rows of pictures, each below its caption."""
+    """Rows of pictures, each below its caption in base letters: the font has no others."""
     font = ImageFont.load_default(CAPTION_PIXELS - 6)
     heights = [CAPTION_PIXELS + max(cell.height for cell in cells) + GAP_PIXELS for _, cells in rows]
     width = max(sum(cell.width + GAP_PIXELS for cell in cells) for _, cells in rows) + GAP_PIXELS
@@ -210,7 +211,7 @@ def grid(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     top = GAP_PIXELS
     for (text, cells), height in zip(rows, heights, strict=True):
-        draw.text((GAP_PIXELS, top), text.encode("utf-8", "replace").decode(), fill=INK, font=font)
+        draw.text((GAP_PIXELS, top), base_letters(text), fill=INK, font=font)
         left = GAP_PIXELS
         for cell in cells:
             canvas.paste(cell, (left, top + CAPTION_PIXELS))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lt_data import base_letters
 from lt_train.metrics.tally import Ints
 
 MOST_CLASSES = 50
@@ -21,7 +22,7 @@ def confusion_picture(counts: Ints, names: Sequence[str]) -> Image.Image:
 
     Args:
         counts: How often each class (row) was predicted as each (column), of shape (classes, classes).
-        names: Names of the classes; the font has European letters only.
+        names: Names of the classes, drawn in base letters: the font has no others.
     """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     font = ImageFont.load_default(FONT)
@@ -56,8 +57,8 @@ def _short(count: int) -> str:
 
 
 def _name_tag(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
-    text = name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 1] + "~"
-    text = text.encode("utf-8", "replace").decode()
+    letters = base_letters(name)
+    text = letters if len(letters) <= NAME_CHARACTERS else letters[: NAME_CHARACTERS - 1] + "~"
     tag = Image.new("RGB", (max(1, round(font.getlength(text))), FONT + 4), PAPER)
     ImageDraw.Draw(tag).text((0, 1), text, fill=INK, font=font)
     return tag
