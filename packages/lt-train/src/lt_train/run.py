@@ -83,6 +83,8 @@ class Run:
             "val_files": data.val.fingerprint(),
             **({} if data.test is None else {"test_files": data.test.fingerprint()}),
             "task_spec": json.loads(task.to_json()),
+            "train_preprocessing": attrs.asdict(data.augmentation.preprocessing),
+            "classifier": attrs.asdict(classifier.spec),
             "world_size": fabric.world_size,
         }
         self.classifier = classifier
