@@ -87,7 +87,8 @@ def train_image_classification(
         strategy: `"ddp"`, or `"fsdp"` for models whose optimiser is too large for one GPU; auto is ddp with several
             devices.
         precision: `"bf16-mixed"`, `"16-mixed"`, `"32-true"`; auto is bf16-mixed where a GPU has it, else 32-true.
-        float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting.
+        float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting. It holds
+            for the steps; validation, test and report keep what the program has, as `predict` does.
         seed: Seed of everything random: same seed, same weights.
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
         overwrite: Replace the run in `out`; files that are not a run's stay.
