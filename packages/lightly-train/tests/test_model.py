@@ -87,6 +87,18 @@ def test_predicting_leaves_a_model_in_training_mode_as_it_was(model, image):
     model.eval()
 
 
+def test_predicting_leaves_parts_in_evaluation_mode_as_they_were_also_after_an_error(model, image):
+    model.train()
+    model.classifier.backbone.eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    model.predict(image)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    with pytest.raises(RuntimeError):
+        model.run(torch.zeros(1, 5, 32, 32))
+    assert {name: module.training for name, module in model.named_modules()} == before
+    model.eval()
+
+
 def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
     with pytest.raises(PredictionArgumentError, match="1 to 3"):
         model.predict(image, topk=4)

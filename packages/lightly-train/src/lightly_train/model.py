@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -337,12 +338,10 @@ class ImageClassification(nn.Module):
 
     @torch.no_grad()
     def _evaluated(self, network: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-        """What a part of the classifier gives in evaluation mode, float32 on the CPU; the mode stays as it was."""
+        """What a part of the classifier gives in evaluation mode, float32 on the CPU; modes stay as they were."""
         weights = next(self.classifier.parameters())
-        training = self.training
-        self.eval()
-        result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
-        self.train(training)
+        with evaluation_mode(self):
+            result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
         return result.float().cpu()
 
     def export_onnx(
@@ -480,3 +479,15 @@ class ImageClassification(nn.Module):
 
     def _sha256(self) -> str:
         return self._source.sha256() if self._source else ""
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluate while the block runs; at its end, also when it raises, each part has the mode that it had."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
