@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import attrs
@@ -31,6 +30,7 @@ from lt_data import (
     load_inputs,
     select_labels,
 )
+from lt_data.files import user_path
 from lt_models import Classifier
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class ImageClassification(nn.Module):
             OutOfSpaceError: It does not fit on the disk.
             OSError: It cannot be written.
         """
-        path = Path(out)
+        path = user_path(out)
         save_model(path, self.classifier, self.task, metrics=self.metrics, step=self.step or 0)
         self._source = SourceFile.of(path)
 
