@@ -174,6 +174,17 @@ def report_of() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own, and another working directory."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def sealed_folder() -> Path:
     """A folder that even root cannot write to; skips the test where there is none."""
     folder = Path("/proc/self")

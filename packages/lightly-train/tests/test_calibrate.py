@@ -238,6 +238,14 @@ def test_what_is_no_longer_true_of_a_calibrated_model_is_not_said(multiclass, da
     assert said[2] == hashlib.sha256((tmp_path / "saved.pt").read_bytes()).hexdigest()
 
 
+def test_what_a_calibrated_model_says_of_a_class_stays_whatever_its_name_is(multiclass, data):
+    of_classes = {"val_metric/f1/gloss": 0.5, "val_metric/recall/expected_calibration_error": 0.5}
+    multiclass.metrics.update({**of_classes, "val_metric/expected_calibration_error": 0.5})
+    multiclass.calibrate(data)
+    assert {**multiclass.metrics, **of_classes} == multiclass.metrics
+    assert not {"val_loss", "val_metric/expected_calibration_error"} & set(multiclass.metrics)
+
+
 def test_a_new_run_from_a_calibrated_model_starts_uncalibrated(model, multilabel_data, train_on, tmp_path):
     model.calibrate(multilabel_data)
     model.save(tmp_path / "calibrated.pt")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import shutil
 import socket
 import sys
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import lightly_train
+import lt_export
 from lightly_train.errors import EngineError, ExportError, ImageDecodeError, ModelFileError, PredictionArgumentError
 
 NAMES = [
@@ -87,6 +89,18 @@ def test_predicting_leaves_a_model_in_training_mode_as_it_was(model, image):
     model.eval()
 
 
+def test_predicting_leaves_parts_in_evaluation_mode_as_they_were_also_after_an_error(model, image):
+    model.train()
+    model.classifier.backbone.eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    model.predict(image)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    with pytest.raises(RuntimeError):
+        model.run(torch.zeros(1, 5, 32, 32))
+    assert {name: module.training for name, module in model.named_modules()} == before
+    model.eval()
+
+
 def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
     with pytest.raises(PredictionArgumentError, match="1 to 3"):
         model.predict(image, topk=4)
@@ -99,6 +113,30 @@ def test_a_batch_may_be_an_array_or_a_tensor_but_not_a_single_path(model, image)
     assert [one["scores"].tolist() for one in from_array] == [one["scores"].tolist() for one in from_tensor]
     with pytest.raises(ImageDecodeError, match="list of images"):
         model.predict_batch(str(image))
+
+
+def test_the_home_folder_is_found_wherever_a_path_goes_in(run, trained, data, home):
+    shutil.copytree(data["val"], home / "val")
+    shutil.copy(trained.exported_best, home / "m.pt")
+    model = lightly_train.load_model("~/m.pt", device="cpu")
+    assert torch.equal(model.predict("~/val/red/0.png")["scores"], model.predict(home / "val/red/0.png")["scores"])
+    assert model.embed(["~/val/red/0.png"]).shape[0] == 1
+    model.predict_folder("~/val", "~/found.csv")
+    model.save("~/saved.pt")
+    model.export_onnx("~/m.onnx", images="~/val")
+    assert lt_export.load("~/m.onnx", device="cpu").predict("~/val/red/0.png")
+    lightly_train.evaluate("~/saved.pt", "~/val").write("~/figures")
+    assert lightly_train.evaluate("~/m.onnx", "~/val", device="cpu").num_images == 12
+    assert run("~/run", model="~/m.pt", steps=1).out == home / "run"
+    assert {"found.csv", "saved.pt", "m.onnx", "figures"} <= {path.name for path in home.iterdir()}
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(trained, model, data, device):
+    with pytest.raises(PredictionArgumentError, match=rf"one that is here \(cpu.*\), got {device}"):
+        lightly_train.load_model(trained.exported_best, device=device)
+    with pytest.raises(PredictionArgumentError, match="this one is loaded already"):
+        lightly_train.evaluate(model, data["val"], device=device)
 
 
 def test_a_model_says_what_it_is_in_one_line(model):

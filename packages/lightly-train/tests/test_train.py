@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import shutil
+import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from lightly_train.errors import (
     UnknownModelError,
     WeightsError,
 )
+from lt_models import Classifier
 
 
 def problems_of(caught) -> dict[str, str]:
@@ -281,6 +285,43 @@ def test_a_run_with_relative_paths_is_resumed_from_its_own_config(train_on, data
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(ResumeError, match=r"data\.train"):
         lightly_train.train_image_classification(**config, resume_interrupted=True)
+
+
+@pytest.fixture
+def training_sizes():
+    """Heights of the images of each forward pass in training so far; `stop_after` of them Ctrl-C is pressed."""
+    seen = SimpleNamespace(heights=[], stop_after=None)
+
+    def look(module, inputs):
+        if isinstance(module, Classifier) and module.training:
+            seen.heights.append(inputs[0].shape[2])
+            if len(seen.heights) == seen.stop_after:
+                signal.raise_signal(signal.SIGINT)
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(look)
+    yield seen
+    handle.remove()
+
+
+@pytest.mark.parametrize("save_best", [True, False])
+def test_a_run_that_replaced_the_run_of_its_own_model_is_resumed_as_it_began(run, tmp_path, training_sizes, save_best):
+    model = run(tmp_path / "run", steps=1, model_args={"head": "mlp"}).exported_best
+    copied = shutil.copy(model, tmp_path / "copy.pt")
+    settings = {
+        "transform_args": {"val": {"image_size": (48, 48)}, "resize_scale": 1.5},
+        "save_checkpoint_args": {"save_best": save_best},
+        "logger_args": {"val_every_num_steps": 1},
+    }
+    whole = run(tmp_path / "whole", model=copied, **settings)
+    training_sizes.heights.clear()
+    training_sizes.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", model=model, overwrite=True, **settings)
+    resumed = run(tmp_path / "run", model=model, resume_interrupted=True, **settings)
+    assert training_sizes.heights == [32] * 4
+    one, other = (lightly_train.load_model(result.exported_last, device="cpu") for result in (whole, resumed))
+    assert one.task == other.task
+    torch.testing.assert_close(other.classifier.state_dict(), one.classifier.state_dict(), rtol=0, atol=0)
 
 
 def test_training_goes_on_from_an_exported_model(run, trained, tmp_path):

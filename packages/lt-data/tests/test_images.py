@@ -29,6 +29,15 @@ def test_lossless_files_come_out_pixel_for_pixel(tmp_path, corners, suffix):
     np.testing.assert_array_equal(load_image(file), corners)
 
 
+def test_a_path_may_begin_at_the_home_folder_and_a_url_may_not(tmp_path, corners, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(load_image("~/image.png"), corners)
+    with pytest.raises(ImageDecodeError):
+        load_image("file:///~/image.png")
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg"])
 def test_jpeg_files_come_out_nearly(tmp_path, corners, suffix):
     file = tmp_path / f"image.{suffix}"

@@ -66,6 +66,7 @@ NAMES = [
     "select_labels",
     "structure",
     "unknown_key",
+    "user_path",
     "usable_processors",
     "write_split",
 ]

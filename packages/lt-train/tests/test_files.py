@@ -161,3 +161,13 @@ def test_what_is_not_defined_is_null_in_the_metrics_file(tmp_path):
     logger.log(1, {"x": math.nan, "y": 0.5})
     logger.close()
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "x": null, "y": 0.5}\n'
+
+
+def test_a_model_is_loaded_from_a_path_of_any_kind(job, tmp_path, monkeypatch):
+    job.run(steps=1)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(job.out.root))
+    paths = (job.out.exported_last, str(job.out.exported_last), "~/exported_models/exported_last.pt")
+    assert [load_exported(path).step for path in paths] == [1, 1, 1]
+    save_exported(str(tmp_path / "m.pt"), load_exported(paths[0]))
+    assert load_exported(tmp_path / "m.pt").step == 1

@@ -14,7 +14,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lt_data import ConfigError, DatasetError, ImageDecodeError, SampleIndex, load_inputs, structure
+from lt_data import ConfigError, DatasetError, ImageDecodeError, SampleIndex, TransformConfig, load_inputs, structure
+from lt_data.torch import Augmentation
 from lt_train import (
     EarlyStoppingArgs,
     LoaderArgs,
@@ -235,6 +236,17 @@ def test_resuming_with_another_argument_or_other_data_names_the_difference(job):
     changed = attrs.evolve(job, data=attrs.evolve(job.data, train=renamed))
     with pytest.raises(ResumeError, match="train_files"):
         changed.run(resume=True)
+
+
+def test_resuming_with_another_training_size_or_another_model_names_the_difference(job):
+    job.run(steps=1)
+    larger = attrs.evolve(job.task.preprocessing, image_size=(48, 48))
+    augmentation = Augmentation.from_config(TransformConfig(color_jitter=None), larger)
+    changed = attrs.evolve(job, data=attrs.evolve(job.data, augmentation=augmentation))
+    with pytest.raises(ResumeError, match=r"train_preprocessing\.image_size: was \[32, 32\], is \[48, 48\]"):
+        changed.run(steps=1, resume=True)
+    with pytest.raises(ResumeError, match=r"classifier\.head: was 'linear', is 'mlp'"):
+        job.run(steps=1, resume=True, change=lambda model: setattr(model, "spec", attrs.evolve(model.spec, head="mlp")))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send SIGTERM to a thread's own process")

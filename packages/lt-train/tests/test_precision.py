@@ -93,3 +93,29 @@ def test_what_sharded_weights_cannot_do_is_refused_before_any_process_starts(job
     with pytest.raises(TrainConfigError, match=message):
         job.run(strategy="fsdp", devices=2, **settings)
     assert not job.out.root.exists()
+
+
+def test_float32_matmul_precision_holds_for_training_alone_and_is_put_back(job):
+    found: set[tuple[object, str]] = set()
+
+    def note(who: object) -> None:
+        found.add((who, torch.get_float32_matmul_precision()))
+
+    job.run(
+        float32_matmul_precision="medium",
+        steps=2,
+        change=lambda classifier: classifier.register_forward_pre_hook(lambda module, _: note(module.training)),
+        page=lambda result, device: note("page"),
+    )
+    note("afterwards")
+    assert found == {(True, "medium"), (False, "highest"), ("page", "highest"), ("afterwards", "highest")}
+
+
+def test_float32_matmul_precision_is_put_back_after_an_error(job):
+    def fail(module, inputs):
+        if module.training:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        job.run(float32_matmul_precision="medium", change=lambda model: model.register_forward_pre_hook(fail))
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -10,7 +10,16 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from lightly_train.run_config import asked
-from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure, unknown_key
+from lt_data import (
+    ConfigError,
+    DataConfig,
+    Problem,
+    TransformConfig,
+    load_data_config,
+    structure,
+    unknown_key,
+    user_path,
+)
 from lt_train import TrainConfig
 
 T = TypeVar("T")
@@ -114,10 +123,11 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         problems.extend(_two_sources_of_weights(str(plain.model), training))
     if problems or plain is None or data is None or transforms is None or training is None:
         raise ConfigError(problems)
+    model = _model(raw["model"])
     return Arguments(
         out=plain.out,
         classification_task=plain.classification_task,
-        model=os.fspath(raw["model"]),
+        model=model,
         data=data,
         transform_args=transforms,
         training=training,
@@ -125,15 +135,21 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         overwrite=plain.overwrite,
         reuse_class_head=plain.reuse_class_head,
         given={
-            "model": os.fspath(raw["model"]),
+            "model": model,
             "data": _plain_values(attrs.asdict(data)),
             "classification_task": plain.classification_task,
             "transform_args": _plain_values(attrs.asdict(transforms)),
             "reuse_class_head": plain.reuse_class_head,
             **_plain_values(attrs.asdict(training)),
         },
-        asked=_asked(os.fspath(raw["model"]), plain, data, transforms, training),
+        asked=_asked(model, plain, data, transforms, training),
     )
+
+
+def _model(given: str | os.PathLike[str]) -> str:
+    """A name as it is given, a path without `~`."""
+    name = os.fspath(given)
+    return str(user_path(name)) if name.startswith("~") else name
 
 
 def _asked(

@@ -4,7 +4,7 @@ LtDataError               lt-data: arguments, folders, images
 ├── ConfigError           arguments are wrong; `problems` lists all
 ├── DatasetError          folders differ from their description
 ├── ImageDecodeError      a file is not an image that can be read
-├── PredictionArgumentError  `topk` or `threshold` does not fit the task
+├── PredictionArgumentError  `topk`, `device` or another argument does not fit
 └── TaskSpecError         a stored task description cannot be understood
 LtModelsError             lt-models: names, weights
 ├── ModelConfigError      the model cannot be built that way

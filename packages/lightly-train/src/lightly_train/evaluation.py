@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -23,6 +22,7 @@ from lt_data import (
     is_whole,
     structure,
     usable_processors,
+    user_path,
 )
 from lt_train import (
     ClassTable,
@@ -38,6 +38,8 @@ from lt_train import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from lightly_train.model import ImageClassification
     from lt_export import EdgeClassifier
 
@@ -120,6 +122,7 @@ def evaluate(
     *,
     split: Literal["train", "val", "test"] = "val",
     metric_args: Mapping[str, Any] | None = None,
+    device: str | torch.device = "auto",
     batch_size: int = 16,
     num_workers: int | Literal["auto"] = "auto",
     progress: ProgressArg = "auto",
@@ -137,6 +140,8 @@ def evaluate(
         split: Which part of a dict or YAML file; a folder or table is taken as it is.
         metric_args: As in training: `classwise`, `threshold`, and a key for each metric; see `lt_train.MetricArgs`.
             `threshold` may be `"auto"` here, for a calibrated model.
+        device: Where the model of a path runs, as for `load_model`, or for `lt_export.load`; one that is loaded stays
+            where it is.
         batch_size: Images at once.
         num_workers: Who reads images: processes for a PyTorch model, threads for others; auto: one for each usable
             processor, 16 at most, and no process for fewer than 256 images.
@@ -149,13 +154,14 @@ def evaluate(
             images cannot be read.
         ImageDecodeError: One cannot be, and `data` has `on_bad_image: error`.
         TrainConfigError: A metric is asked for that the task does not have.
-        PredictionArgumentError: `batch_size` or `num_workers` is out of range.
+        PredictionArgumentError: `batch_size` or `num_workers` is out of range; or `device` is not there, or given with
+            a loaded model.
         ModelFileError: The file of the model is missing, damaged or not ours.
         EdgeModelError: Likewise, of an ONNX file or engine; or the engine cannot run here.
     """
     _check_counts(batch_size, num_workers)
     asked = structure(dict(metric_args or {}), MetricArgs, "metric_args")
-    loaded = load_any(model) if isinstance(model, (str, os.PathLike)) else model
+    loaded = _loaded(model, device)
     task = loaded.task
     nothing = np.empty((0, len(task.classes)), dtype=np.float32)
     measure(task, nothing, nothing, asked)  # refuses metrics of other tasks before anything is read
@@ -171,6 +177,16 @@ def evaluate(
         unreadable=scored.unreadable,
         scored=scored,
     )
+
+
+def _loaded(
+    model: ImageClassification | EdgeClassifier | str | os.PathLike[str], device: str | torch.device
+) -> ImageClassification | EdgeClassifier:
+    if isinstance(model, (str, os.PathLike)):
+        return load_any(model, device=device)
+    if device != "auto":
+        raise PredictionArgumentError(f"device: {device} is for the path of a model; this one is loaded already")
+    return model
 
 
 def score_split(
@@ -219,7 +235,7 @@ def checked_out(folder: str | os.PathLike[str]) -> RunFolder:
     Raises:
         RunFolderError: As for `Evaluation.write`.
     """
-    out = RunFolder(Path(folder))
+    out = RunFolder(user_path(folder))
     if out.log.exists():
         raise RunFolderError(f"{out.root}: a run lies there, with files of the same names; choose another folder")
     if out.root.exists() and not out.root.is_dir():

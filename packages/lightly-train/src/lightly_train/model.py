@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import attrs
@@ -29,6 +29,7 @@ from lt_data import (
     listed,
     load_inputs,
     select_labels,
+    user_path,
 )
 from lt_models import Classifier
 
@@ -281,7 +282,7 @@ class ImageClassification(nn.Module):
             OutOfSpaceError: It does not fit on the disk.
             OSError: It cannot be written.
         """
-        path = Path(out)
+        path = user_path(out)
         save_model(path, self.classifier, self.task, metrics=self.metrics, step=self.step or 0)
         self._source = SourceFile.of(path)
 
@@ -337,12 +338,10 @@ class ImageClassification(nn.Module):
 
     @torch.no_grad()
     def _evaluated(self, network: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-        """What a part of the classifier gives in evaluation mode, float32 on the CPU; the mode stays as it was."""
+        """What a part of the classifier gives in evaluation mode, float32 on the CPU; modes stay as they were."""
         weights = next(self.classifier.parameters())
-        training = self.training
-        self.eval()
-        result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
-        self.train(training)
+        with evaluation_mode(self):
+            result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
         return result.float().cpu()
 
     def export_onnx(
@@ -480,3 +479,15 @@ class ImageClassification(nn.Module):
 
     def _sha256(self) -> str:
         return self._source.sha256() if self._source else ""
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluate while the block runs; at its end, also when it raises, each part has the mode that it had."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True

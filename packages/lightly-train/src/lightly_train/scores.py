@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from lt_data import TaskSpec
+from lt_train.metrics.plan import LOSS, VAL
 
 
 def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
@@ -16,4 +17,4 @@ def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
 
 def depends_on_temperature(name: str) -> bool:
     """Whether a logged metric follows from how sure scores are, and not from their order or a threshold of 0.5."""
-    return name.endswith(("loss", "expected_calibration_error"))
+    return name in (LOSS, f"{VAL}expected_calibration_error")

@@ -11,15 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
+
 from lightly_train.arguments import Arguments, is_model_file, read_arguments
 
 if TYPE_CHECKING:
     import torch
 
-    from lt_data import DatasetIndex, Preprocessing, TaskSpec
+    from lt_data import DatasetIndex, Preprocessing, ResolvedTransforms, TaskSpec
     from lt_data.torch import Augmentation
     from lt_models import Classifier
-    from lt_train import ExportedModel, TrainResult
+    from lt_train import ExportedModel, RunFolder, TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +87,8 @@ def train_image_classification(
         strategy: `"ddp"`, or `"fsdp"` for models whose optimiser is too large for one GPU; auto is ddp with several
             devices.
         precision: `"bf16-mixed"`, `"16-mixed"`, `"32-true"`; auto is bf16-mixed where a GPU has it, else 32-true.
-        float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting.
+        float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting. It holds
+            for the steps; validation, test and report keep what the program has, as `predict` does.
         seed: Seed of everything random: same seed, same weights.
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
         overwrite: Replace the run in `out`; files that are not a run's stay.
@@ -139,23 +142,17 @@ def run(arguments: Arguments) -> TrainResult:
     with collector_at_rest():
         from rich.console import Console
 
-        from lt_data import TaskSpec, build_index, resolve_transforms
+        from lt_data import TaskSpec, build_index
         from lt_data.torch import Augmentation
         from lt_train import RunFolder, TrainData, console_log, first_process, fit, kept_log
 
         folder = RunFolder(Path(arguments.out))
         folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
         with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
-            start = load_start(arguments.model)
+            interrupted = load_interrupted(arguments, folder)
+            start = interrupted.model if interrupted else load_start(arguments.model)
             index = build_index(arguments.data, arguments.classification_task)
-            preprocessing = model_preprocessing(arguments.model, start)
-            if start is not None and preprocessing.decoding != arguments.data.decoding:
-                logger.warning(
-                    "files are read otherwise than for the model to start from: %s; it had %s",
-                    arguments.data.decoding,
-                    preprocessing.decoding,
-                )
-            transforms = resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
+            transforms = interrupted.transforms if interrupted else find_transforms(arguments, start)
             task = TaskSpec(task=arguments.classification_task, classes=index.classes, preprocessing=transforms.val)
             augmentation = Augmentation.from_config(arguments.transform_args, transforms.train)
             classifier = build_classifier(arguments, start, index, transforms.train)
@@ -218,6 +215,35 @@ def collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
+@attrs.frozen
+class Interrupted:
+    """What a run has made of the file that it started from, which may be gone by now, or its own.
+
+    Attributes:
+        model: As of the last checkpoint.
+        transforms: Of training and validation.
+    """
+
+    model: ExportedModel
+    transforms: ResolvedTransforms
+
+
+def load_interrupted(arguments: Arguments, folder: RunFolder) -> Interrupted | None:
+    """The run to go on with where it has started from a file; None for a new run, and for one from a name.
+
+    Raises:
+        ModelFileError: The checkpoint is damaged.
+    """
+    from lt_data import ResolvedTransforms
+    from lt_train.checkpoint import Checkpoint
+
+    if not (arguments.resume_interrupted and is_model_file(arguments.model)):
+        return None
+    checkpoint = Checkpoint.read(folder.checkpoint)
+    model = checkpoint.model
+    return Interrupted(model, ResolvedTransforms(checkpoint.train_preprocessing, model.task.preprocessing))
+
+
 def load_start(model: str) -> ExportedModel | None:
     """The exported model to start from, None when `model` is a name.
 
@@ -240,6 +266,20 @@ def starts_from_weights(arguments: Arguments, start: ExportedModel | None) -> bo
 
     given = start is not None or arguments.training.model_args.backbone_weights is not None
     return given or parse_name(arguments.model).pretrained
+
+
+def find_transforms(arguments: Arguments, start: ExportedModel | None) -> ResolvedTransforms:
+    """What the user leaves open follows the model; files that are read otherwise than for it are warned of."""
+    from lt_data import resolve_transforms
+
+    preprocessing = model_preprocessing(arguments.model, start)
+    if start is not None and preprocessing.decoding != arguments.data.decoding:
+        logger.warning(
+            "files are read otherwise than for the model to start from: %s; it had %s",
+            arguments.data.decoding,
+            preprocessing.decoding,
+        )
+    return resolve_transforms(arguments.transform_args, preprocessing, arguments.data.decoding)
 
 
 def model_preprocessing(model: str, start: ExportedModel | None) -> Preprocessing:

@@ -144,20 +144,46 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["preview", "--data.train", "a", "--out", "a.png"], "data.val: this key is required"),
         (["preview", "nothing.yaml", "--out", "a.png"], "nothing.yaml does not exist"),
         (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
-        (["preview"], "out   this key is required"),
         (["evaluate", "a.pt"], "data: this key is required"),
         (["evaluate", "a.pt", "b.yaml", "--split", "vall"], "split: expected 'train' or 'val' or 'test'"),
+        (["predict", "{model}", "a.png", "--device", "gpu"], "device must be auto or one that is here (cpu"),
+        (["evaluate", "{model}", "d.yaml", "--device", "cuda:99"], "device must be auto or one that is here (cpu"),
+        (["calibrate", "{model}", "d.yaml", "--out", "{model}.pt", "--device", "gpu"], "got gpu"),
         (["export-onnx", "nothing.pt", "m.onnx"], "nothing.pt"),
         (["export-onnx", "a.pt", "m.onnx", "--precision", "int9"], "int8"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_status_2(call, words, message):
-    failed = call(*words)
+def test_wrong_input_is_one_line_and_exit_status_2(call, trained, words, message):
+    failed = call(*(word.format(model=trained.exported_best) for word in words))
     assert failed.status == 2
     assert failed.err.startswith("error: ")
     assert message in failed.err
     assert "Traceback" not in failed.err
-    assert failed.err.count("\n") == 1 or "problems" in failed.err
+    assert failed.err.count("\n") == 1
+
+
+def test_several_problems_have_a_line_each_below_a_heading(call):
+    failed = call("preview")
+    assert failed.status == 2
+    assert failed.err.splitlines() == [
+        "error: 2 problems in the arguments:",
+        "  data  this key is required",
+        "  out   this key is required",
+    ]
+
+
+def test_the_home_folder_is_found_wherever_a_path_is_typed(call, onnx_model, trained, data, folder, home):
+    (home / "m.onnx").write_bytes(onnx_model.read_bytes())
+    (home / "m.pt").write_bytes(trained.exported_best.read_bytes())
+    shutil.copy(data["val"] / "red" / "0.png", home / "0.png")
+    shutil.copytree(data["val"], home / "val")
+    for model in ("~/m.onnx", "~/m.pt"):
+        answer = call("predict", model, "~/0.png", "--device", "cpu")
+        assert json.loads(answer.out)["names"] == ["red"]
+    assert call("predict", "~/m.onnx", "~/val", "--out", "~/found.csv").status == 0
+    assert call("evaluate", "~/m.onnx", "~/val", "--out", "~/figures").status == 0
+    assert call("calibrate", "~/m.pt", "~/val", "--out", "~/calibrated.pt", "--device", "cpu").status == 0
+    assert {"found.csv", "figures", "calibrated.pt"} <= {path.name for path in home.iterdir()}
 
 
 def test_the_traceback_of_an_error_is_shown_when_asked_for(call):
@@ -283,7 +309,8 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     counts = {"images": 3, "unreadable": []}
     assert json.loads(done.out) == {"top1_acc_micro": 0.5, "f1": None, **counts, "out": str(tmp_path / "ü")}
     assert written == [tmp_path / "ü"]
-    settings = {"split": "test", "metric_args": {"f1": None}, "batch_size": 16, "num_workers": "auto"}
+    settings = {"split": "test", "metric_args": {"f1": None}, "device": "auto"}
+    settings |= {"batch_size": 16, "num_workers": "auto"}
     assert asked == [("a b.pt", "d.yaml", settings)]
 
 

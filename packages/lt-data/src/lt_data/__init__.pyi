@@ -11,6 +11,7 @@ from .errors import TaskSpecError as TaskSpecError
 from .errors import listed as listed
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
+from .files import user_path as user_path
 from .folder_prediction import FolderPrediction as FolderPrediction
 from .folder_prediction import ImagePrediction as ImagePrediction
 from .folder_prediction import predict_folder as predict_folder

@@ -5,7 +5,7 @@ LtDataError
 ├── DatasetError             also a ValueError: folders and files do not make the data set that was described
 ├── ImageDecodeError         also a ValueError: one file is not an image that lt-data reads
 ├── TaskSpecError            also a ValueError: a stored task description cannot be understood
-└── PredictionArgumentError  also a ValueError: `topk` or `threshold` does not fit the task
+└── PredictionArgumentError  also a ValueError: `topk` or another argument does not fit
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class TaskSpecError(LtDataError, ValueError):
 
 
 class PredictionArgumentError(LtDataError, ValueError):
-    """`topk` or `threshold` does not fit the task."""
+    """An argument, such as `topk`, does not fit the task, is out of range, or names what is not there."""
 
 
 SHOWN_PROBLEMS = 50

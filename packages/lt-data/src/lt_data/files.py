@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that take them."""
+"""Paths of users, files that appear whole or not at all, and folders that take them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as a user gives it: `~` is the home folder; that of a user who is not there stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # Path.expanduser raises where there is no such user
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lt_data.ahead import results_in_order
 from lt_data.errors import DatasetError, ImageDecodeError, PredictionArgumentError, Problem, listed
-from lt_data.files import atomic_write, check_writable
+from lt_data.files import atomic_write, check_writable, user_path
 from lt_data.images.decoding import Frame
 from lt_data.index.folder import scan_images
 from lt_data.index.samples import SampleIndex
@@ -129,12 +129,13 @@ def predict_folder(
     _check_counts(batch_size, num_workers)
     if resume and out is None:
         raise PredictionArgumentError("resume is for a file that an interrupted call left; name it as `out`")
-    target = None if out is None else _checked_target(Path(out), resume=resume)
-    scan = scan_images(Path(folder), dicom_frame=task.preprocessing.decoding.dicom_frame)
+    target = None if out is None else _checked_target(user_path(out), resume=resume)
+    root = user_path(folder)
+    scan = scan_images(root, dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):
-        raise DatasetError(scan.problems or [Problem(str(folder), "there is no image below this folder")])
+        raise DatasetError(scan.problems or [Problem(str(root), "there is no image below this folder")])
     asked = {
-        "folder": str(Path(folder).resolve()),
+        "folder": str(root.resolve()),
         "topk": int(topk),
         "threshold": threshold if threshold == "auto" else float(threshold),
         "model": model,

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lt_data import user_path
 from lt_export.errors import LtExportError
 
 
 def as_path(given: Any, name: str, error: type[LtExportError]) -> Path:
-    """`given` as a path.
+    """`given` as a path; `~` is the home folder.
 
     Args:
         given: What the caller gave.
@@ -18,6 +19,6 @@ def as_path(given: Any, name: str, error: type[LtExportError]) -> Path:
         error: What is raised where `given` is no path.
     """
     try:
-        return Path(os.fspath(given))
+        return user_path(os.fspath(given))
     except TypeError as reason:
         raise error(f"{name} must be a path, got {given!r}") from reason

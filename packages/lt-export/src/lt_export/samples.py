@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data import DatasetError, ImageLike, SampleIndex, TaskSpec, scan_folder, scan_images
+from lt_data import DatasetError, ImageLike, SampleIndex, TaskSpec, scan_folder, scan_images, user_path
 from lt_export.errors import ExportError
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ def find_samples(images: Images, labels: Labels | None, task: TaskSpec) -> Sampl
     """
     if not isinstance(images, (str, os.PathLike, Sequence, np.ndarray)) or isinstance(images, bytes):
         raise ExportError(f"`images` must be a list of images or a folder, got {type(images).__name__}")
-    found = _in_folder(Path(images), task) if isinstance(images, (str, os.PathLike)) else Samples(list(images), None)
+    found = (
+        _in_folder(user_path(images), task) if isinstance(images, (str, os.PathLike)) else Samples(list(images), None)
+    )
     if not len(found.images):
         raise ExportError("`images` has no image")
     if labels is None:

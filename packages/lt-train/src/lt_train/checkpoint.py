@@ -12,14 +12,15 @@ import attrs
 import numpy.typing as npt
 import torch
 
+from lt_data import Preprocessing, structure
 from lt_train.errors import ModelFileError, ResumeError
-from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel
+from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel, exported_from_content
 from lt_train.learner import Learner, Snapshot
 from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file
 
-DERIVED = ("task_spec", "train_files", "val_files", "test_files")
+DERIVED = ("task_spec", "train_preprocessing", "classifier", "train_files", "val_files", "test_files")
 """What follows from the arguments and the data; told of only where no argument differs."""
 
 FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
@@ -85,6 +86,17 @@ class Checkpoint:
         """Of the interrupted run, over all processes, before any split."""
         with self._damage():
             return int(self.content["batch_size"])
+
+    @property
+    def model(self) -> ExportedModel:
+        """The model as of this step."""
+        return exported_from_content(self.content, self.path)
+
+    @property
+    def train_preprocessing(self) -> Preprocessing:
+        """What images become in training, before they are augmented."""
+        with self._damage():
+            return structure(json.loads(self.content["identity"])["train_preprocessing"], Preprocessing, "identity")
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Refuse to go on with other arguments or data.

@@ -182,7 +182,8 @@ class TrainConfig:
             a share of them (fsdp, PyTorch's `fully_shard`); auto: ddp with several, none with one.
         precision: By Lightning Fabric's names; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
             gradients, on CPUs too. Weights are never in half precision, so that scores stay those of `predict`.
-        float32_matmul_precision: `torch.set_float32_matmul_precision`; auto leaves it.
+        float32_matmul_precision: `torch.set_float32_matmul_precision` for the steps alone; auto leaves it. Validation
+            keeps what the program has, as `predict` does.
         seed: Seed of everything random, at least 0 and below 2**64: same seed, same weights.
         model_args: How the model is built, and how it is optimised.
         logger_args: What is logged where, and how often.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -26,8 +28,6 @@ def start_fabric(config: TrainConfig) -> Fabric:
     Raises:
         TrainConfigError: There are no such devices, or they cannot do what is asked of them.
     """
-    if config.float32_matmul_precision != "auto":
-        torch.set_float32_matmul_precision(config.float32_matmul_precision)
     try:
         fabric = Fabric(
             accelerator=config.accelerator,
@@ -44,6 +44,24 @@ def start_fabric(config: TrainConfig) -> Fabric:
     except (ValueError, TypeError) as error:
         raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     return fabric
+
+
+@contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Multiply matrices of float32 so precisely while the block runs, as `torch.set_float32_matmul_precision` has it.
+
+    Args:
+        precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave it as it is.
+    """
+    if precision == "auto":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def as_launched(config: TrainConfig) -> TrainConfig:

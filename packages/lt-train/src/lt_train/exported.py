@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import attrs
 import torch
 
-from lt_data import TaskSpec, structure
+from lt_data import TaskSpec, structure, user_path
 from lt_models import Classifier, ClassifierSpec, build_classifier
 from lt_train.errors import ModelFileError
 from lt_train.torchfile import read_torch_file, write_torch_file
@@ -63,18 +64,22 @@ class ExportedModel:
         return classifier
 
 
-def save_exported(path: Path, model: ExportedModel) -> None:
+def save_exported(path: str | os.PathLike[str], model: ExportedModel) -> None:
     """Write an exported model, whole or not at all."""
-    write_torch_file(path, model.content())
+    write_torch_file(user_path(path), model.content())
 
 
-def load_exported(path: Path) -> ExportedModel:
+def load_exported(path: str | os.PathLike[str]) -> ExportedModel:
     """Read an exported model or a checkpoint.
+
+    Args:
+        path: The file; `~` is the home folder.
 
     Raises:
         ModelFileError: The file is missing, damaged, foreign, or newer than this version. Nothing in it is executed.
     """
-    return exported_from_content(read_torch_file(path, {FORMAT: VERSION, CHECKPOINT_FORMAT: VERSION}), path)
+    file = user_path(path)
+    return exported_from_content(read_torch_file(file, {FORMAT: VERSION, CHECKPOINT_FORMAT: VERSION}), file)
 
 
 def exported_from_content(content: Mapping[str, Any], path: Path) -> ExportedModel:

@@ -32,10 +32,11 @@ class FiniteGuard:
     """Takes the optimiser's steps, and leaves weights, moments and batch-norm statistics alone where one is not finite.
 
     The verdict is a tensor on the device, and on a GPU all of it happens there: the fused optimiser has a flag by which
-    its kernels do nothing (`found_inf`, made for gradient scaling), and statistics are put back by a `where`. The host
-    never waits for a step; it reads the counters when it waits anyway, to log, validate or save, and every tenth step.
-    A CPU has nothing to wait for and reads them at every step, and so does a GPU whose gradients are scaled: the scaler
-    itself has to.
+    its kernels do nothing (`found_inf`, made for gradient scaling), and statistics are put back by a `where`. Where
+    there is one process its host waits for no step; it reads the counters when it waits anyway, to log, validate or
+    save, and every tenth step. Several processes have to agree at every step on what is skipped and whether to stop,
+    and the latter makes their hosts wait. A CPU has nothing to wait for and reads the counters at every step, and so
+    does a GPU whose gradients are scaled: the scaler itself has to.
     """
 
     def __init__(

@@ -21,6 +21,7 @@ from lt_train.checkpoint import Checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import smaller_parts
+from lt_train.devices import matmul_precision
 from lt_train.features import FeatureSource, KeptBatches
 from lt_train.learner import Learner
 from lt_train.loggers.build import Loggers
@@ -84,6 +85,8 @@ class Run:
             "val_files": data.val.fingerprint(),
             **({} if data.test is None else {"test_files": data.test.fingerprint()}),
             "task_spec": json.loads(task.to_json()),
+            "train_preprocessing": attrs.asdict(data.augmentation.preprocessing),
+            "classifier": attrs.asdict(classifier.spec),
             "world_size": fabric.world_size,
         }
         self.classifier = classifier
@@ -237,7 +240,8 @@ class Run:
 
     def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor | None:
         """One optimiser step; returns the gradient's norm before clipping, of shape (), None for lack of memory."""
-        return self.learner.step(state, inputs, self.plan)
+        with matmul_precision(self.config.float32_matmul_precision):
+            return self.learner.step(state, inputs, self.plan)
 
     def look_for_divergence(self, state: TrainState, *, always: bool) -> None:
         """Warn of skipped steps.

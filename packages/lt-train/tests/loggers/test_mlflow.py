@@ -120,11 +120,15 @@ def test_a_server_that_dies_while_the_page_is_written_costs_one_warning(job, ser
     assert "MLflow: 1 values were dropped" in caplog.text
 
 
-def test_class_names_that_mlflow_does_not_take_are_written_otherwise(job, server, experiment):
-    task = attrs.evolve(job.task, classes=attrs.evolve(job.task.classes, names=("rot(e)", "green", "blue")))
+def test_class_names_that_mlflow_does_not_take_are_written_otherwise_and_stay_different(job, server, experiment):
+    task = attrs.evolve(job.task, classes=attrs.evolve(job.task.classes, names=("rot(e)", "rot:e:", "rot_e_")))
     args = LoggerArgs(mlflow=MLflowArgs(tracking_uri=server.uri, experiment_name=experiment))
     attrs.evolve(job, task=task).run(steps=1, logger_args=args, metric_args=MetricArgs(classwise=True))
-    assert "val_metric/recall/rot_e_" in only_run(MlflowClient(server.uri), experiment).data.metrics
+    metrics = only_run(MlflowClient(server.uri), experiment).data.metrics
+    found = sorted(name for name in metrics if name.startswith("val_metric/recall/"))
+    assert found[0] == "val_metric/recall/rot_e_"
+    assert len(found) == 3
+    assert all(name.startswith("val_metric/recall/rot_e_-") for name in found[1:])
 
 
 def test_a_resumed_run_goes_on_in_the_same_mlflow_run_and_no_step_is_there_twice(job, server, experiment, monkeypatch):

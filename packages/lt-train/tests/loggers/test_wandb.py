@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -159,6 +160,24 @@ def test_a_resumed_offline_run_goes_on_with_its_id_and_no_step_is_there_twice(jo
     assert {file.name for file in files} == {before.name}
     assert len(files) == 2
     assert values_of(files, "train_loss") == pytest.approx(lines_of(job, "train_loss"))
+
+
+def test_a_validation_that_a_stop_put_off_is_there_once_the_run_is_resumed(job):
+    common = {
+        "steps": 4,
+        "logger_args": LoggerArgs(wandb=WandbArgs(offline=True), log_every_num_steps=1, val_every_num_steps=2),
+    }
+
+    def terminate(module, inputs):
+        if not module.training and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            signal.raise_signal(signal.SIGTERM)
+
+    for attempt in range(2):
+        with pytest.raises(SystemExit):
+            job.run(resume=attempt > 0, change=lambda model: model.register_forward_pre_hook(terminate), **common)
+    job.run(resume=True, **common)
+    for name in ("train_loss", "val_loss"):
+        assert values_of(offline_files(job), name) == pytest.approx(lines_of(job, name))
 
 
 def test_nothing_is_told_of_the_machine_and_the_user(job):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lightly_train.cli.printing import print_json
 from lightly_train.cli.unreadable import EXIT_UNREADABLE, unreadable_rows
-from lt_data import Classes
+from lt_data import Classes, user_path
 
 
 def calibrate(
@@ -18,6 +18,7 @@ def calibrate(
     out: Path,
     split: Literal["train", "val", "test"] = "val",
     temperature: bool = True,
+    device: str = "auto",
     batch_size: int = 16,
     num_workers: int | Literal["auto"] = "auto",
 ) -> int:
@@ -32,14 +33,16 @@ def calibrate(
         out: The calibrated model to write (.pt).
         split: Which images; best such that the model was not trained on.
         temperature: Fit a temperature, which changes scores; otherwise only thresholds.
+        device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
         batch_size: Images at once.
         num_workers: Processes that load images.
     """
     from lightly_train.loading import load_model
     from lightly_train.model_file import check_model_file
 
+    out = user_path(out)
     check_model_file(out)
-    loaded = load_model(model)
+    loaded = load_model(model, device=device)
     found = loaded.calibrate(data, split=split, temperature=temperature, batch_size=batch_size, num_workers=num_workers)
     loaded.save(out)
     thresholds = found.calibration.thresholds

@@ -32,6 +32,7 @@ class Arguments:
         data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file.
         split: Which images.
         metric_args: As for train.
+        device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
         batch_size: Images at once.
         num_workers: Processes that load images.
         out: Folder for the figures in full.
@@ -41,6 +42,7 @@ class Arguments:
     data: Path
     split: Literal["train", "val", "test"] = "val"
     metric_args: MetricArgs | None = None
+    device: str = "auto"
     batch_size: int = attrs.field(default=16, validator=at_least(1))
     num_workers: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(0))
     out: Path | None = None
@@ -69,6 +71,7 @@ def run(words: Sequence[str]) -> int:
         arguments.data,
         split=arguments.split,
         metric_args=None if arguments.metric_args is None else asked(arguments.metric_args),
+        device=arguments.device,
         batch_size=arguments.batch_size,
         num_workers=arguments.num_workers,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lightly_train.cli.printing import print_error, print_json, print_note, show_progress
 from lightly_train.cli.unreadable import EXIT_UNREADABLE
 from lightly_train.loading import load_any
-from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed
+from lt_data import ImageDecodeError, PredictionArgumentError, Threshold, listed, user_path
 from lt_export import one_line
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def predict(
         batch_size: Of a folder, images at once; 16 if not given.
         num_workers: Of a folder, threads that read images; one for each processor if not given.
     """
+    images = [str(user_path(image)) if image.startswith("~") else image for image in images]
     folders = [image for image in images if Path(image).is_dir()]
     if folders and len(images) > 1:
         raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")

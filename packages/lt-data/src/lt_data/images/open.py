@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
+from lt_data.files import user_path
 from lt_data.images.decoding import Decoding, Frame
 from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks_like_dicom, looks_like_tiff
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
@@ -71,7 +72,8 @@ def load_image(
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None, max_pixels)
     if isinstance(name, str) and name.startswith("file://"):
         name = _path_of_url(name)
-    return _from_file(Path(os.fsdecode(name)), num_channels, decoding, None, max_pixels)
+        return _from_file(Path(name), num_channels, decoding, None, max_pixels)
+    return _from_file(user_path(os.fsdecode(name)), num_channels, decoding, None, max_pixels)
 
 
 def _from_file(

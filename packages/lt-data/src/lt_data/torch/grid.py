@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lt_data.data_config import DataConfig, load_data_config
 from lt_data.errors import ConfigError, DatasetError, ImageDecodeError, Problem
-from lt_data.files import atomic_write, check_writable
+from lt_data.files import atomic_write, check_writable, user_path
 from lt_data.index.build import build_index
 from lt_data.index.samples import SampleIndex
 from lt_data.letters import base_letters
@@ -70,7 +70,8 @@ def preview(
         ImageDecodeError: A file is not a whole image, and `data.on_bad_image` is `"error"`; such files are else left
             out, with a line in the log.
     """
-    _check(Path(out), num_samples, num_variants, seed)
+    path = user_path(out)
+    _check(path, num_samples, num_variants, seed)
     config = data if isinstance(data, DataConfig) else load_data_config(data)
     wanted = structure(transform_args or {}, TransformConfig, "transform_args")
     index = build_index(config, task)
@@ -86,7 +87,6 @@ def preview(
         seed=seed,
         on_bad_image=config.on_bad_image,
     )
-    path = Path(out)
     with atomic_write(path) as stream:
         drawn.save(stream, "PNG")
     return path

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lt_data import user_path
 from lt_export.commands.arguments import Commands, add_command, add_json, add_loading, add_selection, load, whole
 from lt_export.commands.printing import print_json
 from lt_export.terminal import one_line
@@ -35,7 +36,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """One line an image; unreadable ones are named, and the others still classified."""
-    if any(Path(image).is_dir() for image in arguments.images):
+    if any(user_path(image).is_dir() for image in arguments.images):
         if len(arguments.images) > 1:
             arguments.parser.error("give one folder, or images")
         return _predict_folder(load(arguments), arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -22,6 +23,7 @@ from lt_train.loggers.service import Rows
 from lt_train.loggers.tracking import TrackingFile
 
 NAME_CHARACTERS = 250
+DIGEST_CHARACTERS = 6
 PARAMETER_CHARACTERS = 500
 """Of a value; servers before 2.8 take no more."""
 
@@ -135,9 +137,12 @@ class MLflowService:
 
 
 def _name(name: str) -> str:
-    """A name with only the characters that every MLflow server takes."""
+    """A name with only the characters that every MLflow server takes, and different for different names."""
     kept = "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
-    return kept[:NAME_CHARACTERS]
+    if kept == name and len(kept) <= NAME_CHARACTERS:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:DIGEST_CHARACTERS]
+    return f"{kept[: NAME_CHARACTERS - DIGEST_CHARACTERS - 1]}-{digest}"
 
 
 class _Except(logging.Filter):

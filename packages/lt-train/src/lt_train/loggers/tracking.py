@@ -22,7 +22,7 @@ class TrackingFile:
         notes = self._read().get(service)
         return notes if isinstance(notes, dict) else {}
 
-    def note(self, service: str, **notes: str | int) -> None:
+    def note(self, service: str, **notes: str | int | list[str]) -> None:
         """Add to the notes of a service.
 
         Raises:

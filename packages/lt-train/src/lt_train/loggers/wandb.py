@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 os.environ.setdefault("WANDB_SILENT", "true")
 
+import attrs
 import wandb
 
 from lt_train.errors import TrainConfigError
@@ -54,6 +55,42 @@ def check_login(args: WandbArgs) -> None:
     )
 
 
+@attrs.frozen
+class Sent:
+    """What a run has sent already.
+
+    Attributes:
+        to_step: The last step.
+        names: What of that step; None is all. A validation that a stop put off is logged when the run is resumed, with
+            a step whose other values have been sent.
+    """
+
+    to_step: int = 0
+    names: frozenset[str] | None = None
+
+    @classmethod
+    def noted(cls, notes: Mapping[str, Any]) -> Sent:
+        """As `tracking.json` has it."""
+        names = notes.get("sent_names")
+        return cls(int(notes.get("sent_to_step", 0)), None if names is None else frozenset(names))
+
+    def as_far_as(self, step: int) -> Sent:
+        """What of it has come through, when W&B has come as far as a step."""
+        return self if self.names is not None and self.to_step <= step else Sent(step)
+
+    def left_out(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
+        """Values of a row that have not been sent."""
+        if step < self.to_step or (step == self.to_step and self.names is None):
+            return {}
+        known = self.names if step == self.to_step and self.names else frozenset()
+        return {name: value for name, value in values.items() if name not in known}
+
+    def with_row(self, step: int, values: Mapping[str, float]) -> Sent:
+        """The same after a row."""
+        before = self.names if step == self.to_step and self.names else frozenset()
+        return Sent(step, before | values.keys())
+
+
 class WandbService:
     """A run on W&B, or its files in the run folder."""
 
@@ -62,7 +99,7 @@ class WandbService:
         self._prefix = f"{args.prefix}/" if args.prefix else ""
         noted = tracking.noted("wandb") if resumed else {}
         self._id = str(noted.get("run_id") or args.version or secrets.token_hex(4))
-        self._sent_to = int(noted.get("sent_to_step", 0))
+        self._sent = Sent.noted(noted)
         self._run: Any = None
 
     def connect(self) -> None:
@@ -80,19 +117,25 @@ class WandbService:
             settings=_settings(self._args),
         )
         if not self._run.offline:
-            # W&B knows better than we how far the interrupted run came.
-            self._sent_to = self._run.starting_step - 1
+            self._sent = self._sent.as_far_as(self._run.starting_step - 1)
 
     def send(self, rows: Rows) -> None:
-        """Send values; W&B takes no step that is before the last one."""
-        fresh = [(step, values) for step, values in rows if step > self._sent_to]
+        """Send values.
+
+        W&B ignores a step before the one with which a run goes on: a validation that was put off is told with that one.
+        """
+        fresh = [(step, new) for step, values in rows if (new := self._sent.left_out(step, values))]
         if not fresh:
             return
-        # Noted first: a run killed in between must not send a step again.
-        if self._run.offline:
-            self._tracking.note("wandb", sent_to_step=fresh[-1][0])
+        sent = self._sent
         for step, values in fresh:
-            self._run.log({self._prefix + name: value for name, value in values.items()}, step=step)
+            sent = sent.with_row(step, values)
+        # Noted first: a run killed in between must not send a step again.
+        self._tracking.note("wandb", sent_to_step=sent.to_step, sent_names=sorted(sent.names or ()))
+        for step, values in fresh:
+            named = {self._prefix + name: value for name, value in values.items()}
+            self._run.log(named, step=max(step, self._run.starting_step))
+        self._sent = sent
 
     def send_parameters(self, parameters: Mapping[str, Scalar]) -> None:
         """Send them as the configuration of the run."""
