@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import shutil
 
 import pytest
 import torch
@@ -204,6 +205,22 @@ def test_a_run_can_replace_another_and_the_result_says_where_the_models_are(run,
     assert second == first
     assert second.exported_best == tmp_path / "run/exported_models/exported_best.pt"
     assert set(second.best_metrics) >= {"val_loss", "val_metric/top1_acc_micro", "val_metric/f1_macro"}
+
+
+def test_a_run_does_not_replace_another_whose_split_it_is_to_learn_from(run, data, tmp_path):
+    run(tmp_path / "run", data={"train": data["train"], "val": 0.25, "classes": data["classes"]}, steps=1)
+    before = sorted((tmp_path / "run").rglob("*"))
+    tables = {f"{split}_csv": tmp_path / f"run/split/{split}.csv" for split in ("train", "val")}
+    with pytest.raises(RunFolderError, match=r"train\.csv: belongs to the data"):
+        run(tmp_path / "run", data={**tables, "classes": data["classes"]}, overwrite=True)
+    assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_replacing_a_run_leaves_a_data_set_in_its_folder(run, data, tmp_path):
+    inside = shutil.copytree(data["train"], tmp_path / "run/split/train")
+    run(tmp_path / "run", data={**data, "train": inside}, overwrite=True, steps=1)
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+    assert len(list(inside.glob("*/*"))) == 24
 
 
 def test_the_log_tells_what_was_read_and_then_the_arguments_before_training(run, tmp_path):

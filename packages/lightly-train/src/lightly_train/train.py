@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightly_train.arguments import Arguments, is_model_file, read_arguments
+from lt_data.data_config import PATH_KEYS
 
 if TYPE_CHECKING:
     import torch
 
-    from lt_data import DatasetIndex, Preprocessing, TaskSpec
+    from lt_data import DataConfig, DatasetIndex, Preprocessing, TaskSpec
     from lt_data.torch import Augmentation
     from lt_models import Classifier
     from lt_train import ExportedModel, TrainResult
@@ -88,7 +89,7 @@ def train_image_classification(
         float32_matmul_precision: `"highest"`, `"high"`, `"medium"`, or `"auto"` to leave torch's setting.
         seed: Seed of everything random: same seed, same weights.
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
-        overwrite: Replace the run in `out`; files that are not a run's stay.
+        overwrite: Replace the run in `out`; files that no run has written stay.
         reuse_class_head: When `model` is a file: keep the head's rows of classes whose name stays.
         logger_args: `log_every_num_steps`, `val_every_num_steps`, `val_log_every_num_steps`, and a key for each logger:
             `tensorboard`, `jsonl` (on), `mlflow`, `wandb` (off); see `lt_train.LoggerArgs`.
@@ -113,7 +114,7 @@ def train_image_classification(
         UnknownModelError: No model has that name; names the five nearest.
         WeightsError: Pretrained weights cannot be had.
         ModelFileError: `model` is a file that is not ours. Nothing in it is executed.
-        RunFolderError: `out` is in use.
+        RunFolderError: `out` is in use, or `overwrite` would remove what `data` names.
         ResumeError: There is nothing to resume, or an argument differs; names it.
         TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, a
             logger is not installed, or the batch does not divide over the devices.
@@ -145,7 +146,9 @@ def run(arguments: Arguments) -> TrainResult:
         from lt_train.run_log import console_log, first_process, kept_log
 
         folder = RunFolder(Path(arguments.out))
-        folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
+        folder.check(
+            overwrite=arguments.overwrite, resume=arguments.resume_interrupted, used=data_paths(arguments.data)
+        )
         with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
             start = load_start(arguments.model)
             index = build_index(arguments.data, arguments.classification_task)
@@ -182,6 +185,12 @@ def run(arguments: Arguments) -> TrainResult:
         earlier=earlier,
         page=partial(write_page, arguments, index, task, augmentation),
     )
+
+
+def data_paths(data: DataConfig) -> list[Path]:
+    """Folders and tables that `data` names."""
+    named = (getattr(data, key) for key in PATH_KEYS)
+    return [path for path in named if isinstance(path, Path)]
 
 
 def write_page(

@@ -98,7 +98,7 @@ def fit(
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
-        RunFolderError: Another process is running in `out`.
+        RunFolderError: Another process is running in `out`, or images lie in what an earlier run left there.
         OutOfSpaceError: A file does not fit on the disk.
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
@@ -154,13 +154,22 @@ def fit(
 
 
 def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
-    """Remove what an earlier run must not leave to this one."""
-    out.remove_temporary()
+    """Remove what an earlier run must not leave to this one.
+
+    Raises:
+        RunFolderError: That would remove images of this one; nothing was removed.
+    """
     if resume:
+        out.remove_temporary()
         return
-    out.prepare()
+    out.prepare(used=_image_folders(data) if out.wandb_runs() else ())
     if data.split is not None:
         write_split(data.split, out.split)
+
+
+def _image_folders(data: TrainData) -> set[Path]:
+    splits = [split for split in (data.train, data.val, data.test) if split is not None]
+    return {split.path(i).parent for split in splits for i in range(len(split))}
 
 
 def _begin_files(out: RunFolder, state: TrainState, asked: Mapping[str, Any] | None, *, resume: bool) -> None:
