@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import attrs
 import pytest
@@ -328,6 +329,31 @@ def test_a_run_with_a_cache_is_the_same_for_any_number_of_workers_and_leaves_not
     job.run(steps=9)
     job.run(steps=9, num_workers=2, out=(parallel := RunFolder(tmp_path / "parallel")))
     assert_bit_identical(job.out, parallel)
+    assert not job.out.cache.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists open files in /proc")
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_a_run_with_a_cache_leaves_no_file_open(job, kind):
+    attrs.evolve(job, data=attrs.evolve(job.data, cache=kind)).run(steps=2)
+    files = [os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    assert not [file for file in files if "lt-data-cache" in file]
+
+
+def test_a_run_with_a_cache_leaves_foreign_files_and_removes_what_a_killed_run_left(job):
+    job = attrs.evolve(job, data=attrs.evolve(job.data, cache="disk"))
+    job.run(steps=1)
+    job.out.cache.mkdir()
+    for name in ("mine.txt", "lt-data-cache-of-a-killed-run"):
+        (job.out.cache / name).touch()
+    job.run(steps=1, resume=True)
+    assert [path.name for path in job.out.cache.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_that_fails_leaves_no_cache(job):
+    job = attrs.evolve(job, data=attrs.evolve(job.data, cache="disk"))
+    with pytest.raises(TrainingDivergedError):
+        job.run(steps=30, model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0))
     assert not job.out.cache.exists()
 
 

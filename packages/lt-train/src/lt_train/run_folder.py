@@ -160,7 +160,7 @@ class RunFolder:
 
     def remove_cache(self) -> None:
         """Remove decoded images; other files stay."""
-        for file in self.cache.glob(CACHE_FILES):
+        for file in _found(self.cache, [CACHE_FILES]):
             file.unlink(missing_ok=True)
         remove_if_empty(self.cache)
 

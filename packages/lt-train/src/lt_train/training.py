@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -43,7 +42,7 @@ from lt_train.recipe import make_recipe
 from lt_train.result import TrainResult
 from lt_train.run import Run
 from lt_train.run_config import write_run_config
-from lt_train.run_folder import RunFolder
+from lt_train.run_folder import RunFolder, remove_if_empty
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
@@ -128,7 +127,7 @@ def fit(
         fabric.barrier()
         log_arguments(fabric, arguments, plan, reasons, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))
-        cache = stack.enter_context(sample_cache(data, out))
+        cache = stack.enter_context(sample_cache(fabric, data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
@@ -246,7 +245,7 @@ def frozen_part(asked: bool | int | str) -> str | int | None:
 
 
 @contextmanager
-def sample_cache(data: TrainData, out: RunFolder) -> Iterator[SampleCache | None]:
+def sample_cache(fabric: Fabric, data: TrainData, out: RunFolder) -> Iterator[SampleCache | None]:
     """The cache that `data` asks for, gone at the end of the run; what a killed run left is removed.
 
     Raises:
@@ -256,14 +255,17 @@ def sample_cache(data: TrainData, out: RunFolder) -> Iterator[SampleCache | None
         yield None
         return
     spec, limit = data.augmentation.preprocessing, round(data.cache_limit_gb * 1e9)
-    shutil.rmtree(out.cache, ignore_errors=True)
+    # Each process makes a file of its own, in a folder that all of them, or those of one node, share.
+    if fabric.local_rank == 0:
+        out.remove_cache()
+    fabric.barrier()
     with ExitStack() as stack:
+        stack.callback(remove_if_empty, out.cache)
         try:
             cache = stack.enter_context(open_cache(data.cache, out.cache, len(data.train), spec, limit))
         except OSError as error:
             raise TrainConfigError(f"data.cache: {error}") from error
         yield cache
-    shutil.rmtree(out.cache, ignore_errors=True)
 
 
 def log_arguments(
