@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
@@ -15,6 +16,7 @@ from lt_data import Classes, Preprocessing, TaskSpec
 from lt_models import ClassifierSpec, build_classifier
 from lt_train import ExportedModel, ModelFileError, ResumeError, RunFolder, RunFolderError, load_exported, save_exported
 from lt_train.loggers.jsonl import JsonlLogger
+from lt_train.metrics_file import drop_values
 from lt_train.state import improves
 
 TASK = TaskSpec(
@@ -221,6 +223,27 @@ def test_nan_is_never_best_and_a_tie_keeps_the_earlier():
     assert improves(0.6, 0.5, less_is_better=False)
     assert not improves(0.5, 0.5, less_is_better=False)
     assert improves(0.4, 0.5, less_is_better=True)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1c"])
+def test_a_class_name_with_a_unicode_line_end_costs_a_resumed_run_no_line(tmp_path, mark):
+    file, name = tmp_path / "metrics.jsonl", f"val_metric/f1/cat{mark}dog"
+    first = JsonlLogger(file, resume_step=0)
+    for step in (1, 2, 3):
+        first.log(step, {name: 0.5})
+    first.close()
+    with open(file, "ab") as stream:
+        stream.write('{"step": 3, "ü'.encode()[:-1])  # killed while writing
+    drop_values(file, 3, name)
+    JsonlLogger(file, resume_step=2).close()
+    assert [json.loads(line) for line in file.read_bytes().splitlines()] == [{"step": n, name: 0.5} for n in (1, 2)]
+
+
+def test_a_validation_that_is_done_again_leaves_no_line_of_the_first(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b'{"step": 1, "x": 1}\r\n{"step": 2, "x": 2}\r\n{"step": 2, "y": 2}\r\n')
+    drop_values(file, 2, "x")
+    assert file.read_bytes() == b'{"step": 1, "x": 1}\r\n{"step": 2, "y": 2}\r\n'
 
 
 def test_what_is_not_defined_is_null_in_the_metrics_file(tmp_path):
