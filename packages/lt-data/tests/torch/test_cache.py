@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import sys
-from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,12 +85,9 @@ def test_the_file_is_no_larger_than_asked_and_gone_afterwards(samples, tmp_path)
 
 
 def open_descriptors() -> list[str]:
-    """What this process has open, without the descriptor that looks."""
-    links = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return [link for link in links if "lt-data-cache" in link]
+    """Those of caches."""
+    files = [os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    return [file for file in files if "lt-data-cache" in file]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists open files in /proc")
