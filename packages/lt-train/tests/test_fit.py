@@ -16,6 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lt_data import ConfigError, DatasetError, ImageDecodeError, SampleIndex, load_inputs, structure
+from lt_models import ClassifierSpec, build_classifier
 from lt_train import (
     EarlyStoppingArgs,
     LoaderArgs,
@@ -28,6 +29,7 @@ from lt_train import (
     TrainConfig,
     TrainConfigError,
     TrainingDivergedError,
+    fit,
     load_exported,
 )
 from lt_train.loggers.build import Loggers
@@ -321,6 +323,17 @@ def test_the_policy_error_ends_the_run_at_the_first_bad_image(job, bad):
     job = attrs.evolve(job, data=attrs.evolve(job.data, on_bad_image="error"))
     with pytest.raises(ImageDecodeError, match=rf"{bad}\.png"):
         job.run()
+
+
+@pytest.mark.parametrize("name", ["arguments", "asked"])
+def test_arguments_that_no_file_can_hold_are_refused_before_the_earlier_run_is_removed(job, name):
+    job.run(steps=1)
+    before = weights_of(job.out)
+    classifier = build_classifier(ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=3))
+    given = {name: {"a": 1, "deep": [{"class": {1}}]}}
+    with pytest.raises(TrainConfigError, match=r"deep\[0\]\.class: .*\{1\}"):
+        fit(out=job.out, classifier=classifier, task=job.task, data=job.data, config=TrainConfig(steps=1), **given)
+    assert weights_of(job.out).keys() == before.keys()
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])

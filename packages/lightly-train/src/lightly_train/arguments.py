@@ -11,7 +11,7 @@ import attrs
 
 from lightly_train.run_config import asked
 from lt_data import ConfigError, DataConfig, Problem, TransformConfig, load_data_config, structure
-from lt_data.structuring import unknown_key
+from lt_data.structuring import plain_values, unknown_key
 from lt_train import TrainConfig
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     Raises:
         ConfigError: Lists every key that is unknown, missing or wrong, in all arguments.
     """
-    names = list(argument_kinds())
+    raw, names = plain_values(raw), list(argument_kinds())
     problems = [Problem(name, unknown_key(name, names)) for name in raw if name not in names]
 
     def collect(build: Callable[[], T]) -> T | None:

@@ -41,7 +41,7 @@ from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
 from lt_train.result import TrainResult
 from lt_train.run import Run
-from lt_train.run_config import write_run_config
+from lt_train.run_config import checked_plain, write_run_config
 from lt_train.run_folder import RunFolder, remove_if_empty
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
@@ -92,7 +92,8 @@ def fit(
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, a logger is not installed, or the model cannot take images of this size.
+            torch.compile's, a logger is not installed, an argument is no plain value, or the model cannot take
+            images of this size.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
@@ -102,7 +103,8 @@ def fit(
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
-    arguments = attrs.asdict(config) if arguments is None else arguments
+    arguments = checked_plain(attrs.asdict(config) if arguments is None else arguments)
+    asked = None if asked is None else checked_plain(asked)
     config = as_launched(config)
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
