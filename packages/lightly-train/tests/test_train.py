@@ -7,6 +7,7 @@ import shutil
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -208,6 +209,58 @@ def test_a_run_can_replace_another_and_the_result_says_where_the_models_are(run,
     assert second == first
     assert second.exported_best == tmp_path / "run/exported_models/exported_best.pt"
     assert set(second.best_metrics) >= {"val_loss", "val_metric/top1_acc_micro", "val_metric/f1_macro"}
+
+
+def test_a_run_does_not_replace_another_whose_split_it_is_to_learn_from(run, data, tmp_path):
+    run(tmp_path / "run", data={"train": data["train"], "val": 0.25, "classes": data["classes"]}, steps=1)
+    before = sorted((tmp_path / "run").rglob("*"))
+    tables = {f"{split}_csv": tmp_path / f"run/split/{split}.csv" for split in ("train", "val")}
+    with pytest.raises(RunFolderError, match=r"train\.csv: belongs to the data"):
+        run(tmp_path / "run", data={**tables, "classes": data["classes"]}, overwrite=True)
+    assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_replacing_a_run_leaves_a_data_set_in_its_folder(run, data, tmp_path):
+    inside = shutil.copytree(data["train"], tmp_path / "run/split/train")
+    run(tmp_path / "run", data={**data, "train": inside}, overwrite=True, steps=1)
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+    assert len(list(inside.glob("*/*"))) == 24
+
+
+def test_values_of_numpy_are_taken_as_python_has_them(run, data, tmp_path):
+    plain = {
+        "data": {**data, "ignore_classes": ["blue"], "classes": {4: "red", 7: "green", 9: "blue"}},
+        "model": "timm/test_resnet-notpretrained",
+        "steps": 1,
+        "seed": 3,
+        "metric_args": {"watch_metric": "val_loss"},
+        "model_args": {"lr": 0.5, "backbone_args": {"output_stride": 32, "drop_block_rate": 0.25, "act_layer": "relu"}},
+        "logger_args": {"tensorboard": None},
+    }
+    result = run(tmp_path / "run", **of_numpy(plain))
+    assert lightly_train.load_model(result.exported_best, device="cpu").classes == {4: "red", 7: "green"}
+    asked = yaml.safe_load((tmp_path / "run/config.yaml").read_text(encoding="utf-8"))
+    assert asked["data"]["classes"] == plain["data"]["classes"]
+    assert asked["model_args"] == plain["model_args"]
+    assert (asked["steps"], asked["seed"], asked["metric_args"]["watch_metric"]) == (1, 3, "val_loss")
+    assert run(tmp_path / "run", **plain, resume_interrupted=True).best_step == 1
+
+
+def of_numpy(value):
+    """Values as NumPy's scalars, at any depth."""
+    if isinstance(value, dict):
+        return {of_numpy(key) if isinstance(key, int) else key: of_numpy(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return list(np.array(value))
+    kinds = {str: np.str_, int: np.int64, float: np.float64, bool: np.bool_}
+    return kinds[type(value)](value) if type(value) in kinds else value
+
+
+def test_what_no_file_can_hold_is_refused_before_the_earlier_run_is_replaced(run, tmp_path):
+    before = run(tmp_path / "run", steps=1).exported_best.read_bytes()
+    with pytest.raises(TrainConfigError, match=r"torch_compile_args\.backend: expected text.*print"):
+        run(tmp_path / "run", steps=1, torch_compile_args={"backend": print}, overwrite=True)
+    assert (tmp_path / "run/exported_models/exported_best.pt").read_bytes() == before
 
 
 def test_the_log_tells_what_was_read_and_then_the_arguments_before_training(run, tmp_path):

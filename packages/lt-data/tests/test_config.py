@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -32,6 +33,27 @@ def test_the_dict_of_the_reference_page_is_understood():
     assert config.train == Path("data/train")
     assert config.classes is not None
     assert config.kept_classes(config.classes) == {1: "car", 2: "dog"}
+
+
+def test_values_of_numpy_become_those_of_python_and_keep_their_kind():
+    names = list(np.unique(["dog", "cat"]))
+    config = load_data_config(
+        {
+            **VALID,
+            "classes": [*names, np.str_("cow")],
+            "ignore_classes": {np.int64(1)},
+            "val": np.float32(0.5),
+            "split_seed": np.int8(3),
+        }
+    )
+    assert config == load_data_config(
+        {**VALID, "classes": ["cat", "dog", "cow"], "ignore_classes": [1], "val": 0.5, "split_seed": 3}
+    )
+    assert config.classes is not None
+    assert {type(name) for name in config.classes.values()} == {str}
+    assert load_data_config({**VALID, "classes": {np.int64(4): names[0], 5: names[1]}}).classes == {4: "cat", 5: "dog"}
+    assert "split_seed" in str(problems_of({**VALID, "split_seed": np.float64(1.5)}))
+    assert "split_seed" in str(problems_of({**VALID, "split_seed": np.True_}))
 
 
 def test_an_unknown_key_is_named_by_its_full_path_with_the_nearest_valid_one():

@@ -138,6 +138,17 @@ def test_an_interrupted_table_is_gone_on_with_and_ends_as_if_nothing_had_happene
     assert sum(model.batches) == 4 - done, "the broken image is the fourth"
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_table_with_unicode_line_ends_in_paths_is_gone_on_with(folder, tmp_path, suffix):
+    for mark in "\u2028\u2029\x85":
+        write(folder / f"a{mark}b.png", RED)
+    out = tmp_path / f"out{suffix}"
+    run(folder, out)
+    content = out.read_bytes()
+    assert run(folder, out, resume=True).skipped == 8
+    assert out.read_bytes() == content
+
+
 def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(PredictionArgumentError, match=r"out\.csv: is there already"):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import tempfile
 
 import attrs
 import numpy as np
@@ -12,6 +14,7 @@ import lt_train.features
 from lt_data import Preprocessing, TransformConfig, load_inputs
 from lt_data.torch import Augmentation
 from lt_train import (
+    EarlyStoppingArgs,
     LoggerArgs,
     ModelArgs,
     OutOfSpaceError,
@@ -24,8 +27,8 @@ from lt_train import (
 SPEC = Preprocessing(image_size=(32, 32), resize_scale=1.0)
 
 
-def frozen(**settings: object) -> ModelArgs:
-    return ModelArgs(backbone_freeze=True, lr=1e-2, **settings)
+def frozen(*, lr: float = 1e-2, **settings: object) -> ModelArgs:
+    return ModelArgs(backbone_freeze=True, lr=lr, **settings)
 
 
 def head(folder: RunFolder) -> torch.Tensor:
@@ -154,6 +157,30 @@ def test_features_too_large_for_memory_lie_in_a_file_that_is_gone_at_the_end(job
     assert torch.equal(head(job.out), head(small))
     assert "kept in a file" in small.log.read_text()
     assert {path.name for path in small.root.rglob("*") if path.is_file() and "tfevents" not in path.name} == files
+
+
+def test_features_on_a_node_without_the_run_folder_lie_in_a_temporary_folder(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(lt_train.features, "IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with caplog.at_level(logging.INFO, "lt_train"):
+        table = lt_train.features.allocate(10, 5, tmp_path / "on_another_node")
+    table[:] = 3.0
+    assert table.sum() == 150
+    assert f"{tmp_path}, as" in caplog.text
+    assert "on_another_node is not on this machine" in caplog.text
+
+
+def test_a_resumed_run_that_early_stopping_had_ended_computes_no_features(job):
+    settings = {
+        "model_args": frozen(lr=1e-30),
+        "logger_args": LoggerArgs(val_every_num_steps=1),
+        "early_stopping_args": EarlyStoppingArgs(patience=2),
+    }
+    result = job.run(**settings)
+    assert load_exported(job.out.exported_last).step == 3
+    computed = job.out.log.read_text().count("features of")
+    assert job.run(**settings, resume=True).best_metrics == result.best_metrics
+    assert job.out.log.read_text().count("features of") == computed == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="only POSIX can set room on a disk aside")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
+import shutil
+import sys
 import zipfile
 
+import attrs
 import pytest
 import torch
 
@@ -12,12 +16,14 @@ from lt_data import Classes, Preprocessing, TaskSpec
 from lt_models import ClassifierSpec, build_classifier
 from lt_train import ExportedModel, ModelFileError, ResumeError, RunFolder, RunFolderError, load_exported, save_exported
 from lt_train.loggers.jsonl import JsonlLogger
+from lt_train.metrics_file import drop_values
 from lt_train.state import improves
 
 TASK = TaskSpec(
     task="multiclass", classes=Classes((3, 5), ("a", "b")), preprocessing=Preprocessing(image_size=(32, 32))
 )
 SPEC = ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=2, image_size=(32, 32))
+WANDB_RUN = "run-20260102_030405-abc123"
 
 
 def exported() -> ExportedModel:
@@ -108,7 +114,7 @@ def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
     folder = RunFolder(tmp_path)
     with pytest.raises(RunFolderError, match="overwrite"):
         folder.check(overwrite=False, resume=False)
-    with pytest.raises(ResumeError, match="no checkpoint"):
+    with pytest.raises(ResumeError, match="no such checkpoint"):
         folder.check(overwrite=False, resume=True)
     with pytest.raises(ResumeError, match="not both"):
         folder.check(overwrite=True, resume=True)
@@ -133,6 +139,69 @@ def test_overwriting_removes_the_old_run_and_leaves_other_files(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def touched(*files) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+def test_overwriting_leaves_what_is_not_a_runs_in_the_folders_of_a_run(tmp_path):
+    folder = RunFolder(tmp_path)
+    runs = [tmp_path / f"wandb/{name}/files/output.log" for name in (WANDB_RUN, f"offline-{WANDB_RUN}")]
+    tables, half_written = [folder.split / f"{name}.csv" for name in ("train", "val")], folder.split / ".train.csv.tmp"
+    touched(folder.checkpoint, folder.exported_best, *tables, half_written, *runs, tmp_path / "wandb/debug.log")
+    mine = [
+        folder.split / "train/cat/1.png",
+        folder.split / "notes.csv",
+        folder.checkpoint.with_name("epoch3.ckpt"),
+        folder.exported_best.with_name("model.onnx"),
+        folder.cache / "pip/a.whl",
+        folder.wandb / "settings",
+        folder.wandb / "run-notes/1.txt",
+    ]
+    touched(*mine)
+    folder.check(overwrite=True, resume=False)
+    folder.prepare()
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(mine)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_overwriting_leaves_the_runs_of_others_behind_a_link(tmp_path):
+    theirs = tmp_path / f"shared/{WANDB_RUN}/files/output.log"
+    touched(theirs)
+    folder = RunFolder(tmp_path / "out")
+    folder.root.mkdir()
+    folder.wandb.symlink_to(tmp_path / "shared", target_is_directory=True)
+    folder.prepare()
+    assert theirs.is_file()
+
+
+@pytest.mark.parametrize("used", ["split/train.csv", f"wandb/{WANDB_RUN}/files/images", "link.csv"])
+def test_overwriting_is_refused_when_it_would_remove_data_of_the_new_run(tmp_path, used):
+    folder = RunFolder(tmp_path)
+    touched(folder.checkpoint, folder.split / "train.csv", folder.wandb / f"{WANDB_RUN}/files/images/1.png")
+    if sys.platform != "win32":
+        (tmp_path / "link.csv").symlink_to(folder.split / "train.csv")
+    elif used == "link.csv":
+        pytest.skip("links need rights there")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RunFolderError, match=r"overwrite.*would remove.*move"):
+        folder.check(overwrite=True, resume=False, used=[tmp_path / "elsewhere", tmp_path / used])
+    with pytest.raises(RunFolderError, match=f"{used}.*would remove"):
+        folder.prepare(used=[tmp_path / used])
+    assert sorted(tmp_path.rglob("*")) == before
+    folder.check(overwrite=True, resume=False, used=[tmp_path / "split/train"])
+
+
+def test_overwriting_is_refused_when_it_would_remove_an_image_of_the_new_run(job):
+    inside = job.out.wandb / f"{WANDB_RUN}/train"
+    shutil.copytree(job.data.train.root, inside)
+    job = attrs.evolve(job, data=attrs.evolve(job.data, train=attrs.evolve(job.data.train, root=inside)))
+    with pytest.raises(RunFolderError, match=WANDB_RUN):
+        job.run()
+    assert len(list(inside.iterdir())) == 20
+
+
 def test_a_resumed_metrics_file_has_no_seam(tmp_path):
     file = tmp_path / "metrics.jsonl"
     first = JsonlLogger(file, resume_step=0)
@@ -154,6 +223,27 @@ def test_nan_is_never_best_and_a_tie_keeps_the_earlier():
     assert improves(0.6, 0.5, less_is_better=False)
     assert not improves(0.5, 0.5, less_is_better=False)
     assert improves(0.4, 0.5, less_is_better=True)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1c"])
+def test_a_class_name_with_a_unicode_line_end_costs_a_resumed_run_no_line(tmp_path, mark):
+    file, name = tmp_path / "metrics.jsonl", f"val_metric/f1/cat{mark}dog"
+    first = JsonlLogger(file, resume_step=0)
+    for step in (1, 2, 3):
+        first.log(step, {name: 0.5})
+    first.close()
+    with open(file, "ab") as stream:
+        stream.write('{"step": 3, "ü'.encode()[:-1])  # killed while writing
+    drop_values(file, 3, name)
+    JsonlLogger(file, resume_step=2).close()
+    assert [json.loads(line) for line in file.read_bytes().splitlines()] == [{"step": n, name: 0.5} for n in (1, 2)]
+
+
+def test_a_validation_that_is_done_again_leaves_no_line_of_the_first(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b'{"step": 1, "x": 1}\r\n{"step": 2, "x": 2}\r\n{"step": 2, "y": 2}\r\n')
+    drop_values(file, 2, "x")
+    assert file.read_bytes() == b'{"step": 1, "x": 1}\r\n{"step": 2, "y": 2}\r\n'
 
 
 def test_what_is_not_defined_is_null_in_the_metrics_file(tmp_path):

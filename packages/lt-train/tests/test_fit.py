@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lt_data import ConfigError, DatasetError, ImageDecodeError, SampleIndex, TransformConfig, load_inputs, structure
 from lt_data.torch import Augmentation
+from lt_models import ClassifierSpec, build_classifier
 from lt_train import (
     EarlyStoppingArgs,
     LoaderArgs,
@@ -28,6 +30,7 @@ from lt_train import (
     TrainConfig,
     TrainConfigError,
     TrainingDivergedError,
+    fit,
     load_exported,
 )
 from lt_train.loggers.build import Loggers
@@ -334,12 +337,48 @@ def test_the_policy_error_ends_the_run_at_the_first_bad_image(job, bad):
         job.run()
 
 
+@pytest.mark.parametrize("name", ["arguments", "asked"])
+def test_arguments_that_no_file_can_hold_are_refused_before_the_earlier_run_is_removed(job, name):
+    job.run(steps=1)
+    before = weights_of(job.out)
+    classifier = build_classifier(ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=3))
+    given = {name: {"a": 1, "deep": [{"class": {1}}]}}
+    with pytest.raises(TrainConfigError, match=r"deep\[0\]\.class: .*\{1\}"):
+        fit(out=job.out, classifier=classifier, task=job.task, data=job.data, config=TrainConfig(steps=1), **given)
+    assert weights_of(job.out).keys() == before.keys()
+
+
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_a_run_with_a_cache_is_the_same_for_any_number_of_workers_and_leaves_nothing_behind(job, tmp_path, kind):
     job = attrs.evolve(job, data=attrs.evolve(job.data, cache=kind))
     job.run(steps=9)
     job.run(steps=9, num_workers=2, out=(parallel := RunFolder(tmp_path / "parallel")))
     assert_bit_identical(job.out, parallel)
+    assert not job.out.cache.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists open files in /proc")
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_a_run_with_a_cache_leaves_no_file_open(job, kind):
+    attrs.evolve(job, data=attrs.evolve(job.data, cache=kind)).run(steps=2)
+    files = [os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    assert not [file for file in files if "lt-data-cache" in file]
+
+
+def test_a_run_with_a_cache_leaves_foreign_files_and_removes_what_a_killed_run_left(job):
+    job = attrs.evolve(job, data=attrs.evolve(job.data, cache="disk"))
+    job.run(steps=1)
+    job.out.cache.mkdir()
+    for name in ("mine.txt", "lt-data-cache-of-a-killed-run"):
+        (job.out.cache / name).touch()
+    job.run(steps=1, resume=True)
+    assert [path.name for path in job.out.cache.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_that_fails_leaves_no_cache(job):
+    job = attrs.evolve(job, data=attrs.evolve(job.data, cache="disk"))
+    with pytest.raises(TrainingDivergedError):
+        job.run(steps=30, model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0))
     assert not job.out.cache.exists()
 
 

@@ -16,6 +16,7 @@ from lt_data import (
     Problem,
     TransformConfig,
     load_data_config,
+    plain_values,
     structure,
     unknown_key,
     user_path,
@@ -98,7 +99,7 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     Raises:
         ConfigError: Lists every key that is unknown, missing or wrong, in all arguments.
     """
-    names = list(argument_kinds())
+    raw, names = plain_values(raw), list(argument_kinds())
     problems = [Problem(name, unknown_key(name, names)) for name in raw if name not in names]
 
     def collect(build: Callable[[], T]) -> T | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from lt_data import plain_values
+
 
 def asked(config: Any) -> dict[str, Any]:
     """The fields of an attrs object that differ from their defaults, as plain values; keys of dicts stay.
@@ -37,4 +39,4 @@ def plain(value: Any) -> Any:
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return str(value.absolute()) if isinstance(value, Path) else value
+    return str(value.absolute()) if isinstance(value, Path) else plain_values(value)

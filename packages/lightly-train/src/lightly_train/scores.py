@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 
 from lt_data import TaskSpec
-from lt_train.metrics.plan import LOSS, VAL
+from lt_train import scores_of
+from lt_train.metrics import LOSS, VAL
 
 
 def probabilities(logits: torch.Tensor, task: TaskSpec) -> torch.Tensor:
-    """Scores of logits, float32, both of shape (N, classes): softmax or sigmoid after the task's temperature."""
+    """Scores of logits, float32 on the CPU, both (N, classes): softmax or sigmoid after the task's temperature."""
     if task.calibration.temperature != 1.0:
         logits = logits / task.calibration.temperature
-    return logits.softmax(dim=1) if task.task == "multiclass" else logits.sigmoid()
+    return scores_of(logits, task.task)
 
 
 def depends_on_temperature(name: str) -> bool:

@@ -91,7 +91,7 @@ def train_image_classification(
             for the steps; validation, test and report keep what the program has, as `predict` does.
         seed: Seed of everything random: same seed, same weights.
         resume_interrupted: Go on from the checkpoint in `out`; the other arguments must equal the run's.
-        overwrite: Replace the run in `out`; files that are not a run's stay.
+        overwrite: Replace the run in `out`; files that no run has written stay.
         reuse_class_head: When `model` is a file: keep the head's rows of classes whose name stays.
         logger_args: `log_every_num_steps`, `val_every_num_steps`, `val_log_every_num_steps`, and a key for each logger:
             `tensorboard`, `jsonl` (on), `mlflow`, `wandb` (off); see `lt_train.LoggerArgs`.
@@ -116,7 +116,7 @@ def train_image_classification(
         UnknownModelError: No model has that name; names the five nearest.
         WeightsError: Pretrained weights cannot be had.
         ModelFileError: `model` is a file that is not ours. Nothing in it is executed.
-        RunFolderError: `out` is in use.
+        RunFolderError: `out` is in use, or `overwrite` would remove what `data` names.
         ResumeError: There is nothing to resume, or an argument differs; names it.
         TrainConfigError: `watch_metric` names no metric, a metric is asked for that the task does not have, a
             logger is not installed, or the batch does not divide over the devices.
@@ -142,12 +142,14 @@ def run(arguments: Arguments) -> TrainResult:
     with collector_at_rest():
         from rich.console import Console
 
-        from lt_data import TaskSpec, build_index
+        from lt_data import TaskSpec, build_index, data_paths
         from lt_data.torch import Augmentation
         from lt_train import RunFolder, TrainData, console_log, first_process, fit, kept_log
 
         folder = RunFolder(Path(arguments.out))
-        folder.check(overwrite=arguments.overwrite, resume=arguments.resume_interrupted)
+        folder.check(
+            overwrite=arguments.overwrite, resume=arguments.resume_interrupted, used=data_paths(arguments.data)
+        )
         with console_log(Console(stderr=True, quiet=not first_process())), kept_log() as earlier:
             interrupted = load_interrupted(arguments, folder)
             start = interrupted.model if interrupted else load_start(arguments.model)
@@ -235,13 +237,12 @@ def load_interrupted(arguments: Arguments, folder: RunFolder) -> Interrupted | N
         ModelFileError: The checkpoint is damaged.
     """
     from lt_data import ResolvedTransforms
-    from lt_train.checkpoint import Checkpoint
+    from lt_train import interrupted_run
 
     if not (arguments.resume_interrupted and is_model_file(arguments.model)):
         return None
-    checkpoint = Checkpoint.read(folder.checkpoint)
-    model = checkpoint.model
-    return Interrupted(model, ResolvedTransforms(checkpoint.train_preprocessing, model.task.preprocessing))
+    model, train = interrupted_run(folder)
+    return Interrupted(model, ResolvedTransforms(train, model.task.preprocessing))
 
 
 def load_start(model: str) -> ExportedModel | None:

@@ -1,5 +1,6 @@
 from .ahead import results_in_order as results_in_order
 from .data_config import DataConfig as DataConfig
+from .data_config import data_paths as data_paths
 from .data_config import load_data_config as load_data_config
 from .errors import ConfigError as ConfigError
 from .errors import DatasetError as DatasetError
@@ -39,6 +40,7 @@ from .prediction import select_labels as select_labels
 from .preprocessing import preprocess as preprocess
 from .processors import usable_processors as usable_processors
 from .structuring import STRUCTURE as STRUCTURE
+from .structuring import plain_values as plain_values
 from .structuring import structure as structure
 from .structuring import unknown_key as unknown_key
 from .task import Calibration as Calibration

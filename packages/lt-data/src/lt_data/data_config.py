@@ -283,3 +283,9 @@ def _located(config: DataConfig, folder: Path | None) -> DataConfig:
     paths = {key: getattr(config, key) for key in PATH_KEYS}
     absolute: dict[str, Any] = {key: folder / path for key, path in paths.items() if isinstance(path, Path)}
     return attrs.evolve(config, **absolute)
+
+
+def data_paths(config: DataConfig) -> list[Path]:
+    """The folders and tables that `config` names."""
+    named = (getattr(config, key) for key in PATH_KEYS)
+    return [path for path in named if isinstance(path, Path)]

@@ -283,10 +283,10 @@ def _done(target: Path, asked: Mapping[str, Any]) -> frozenset[Key]:
     if len(whole) < len(content):
         with open(target, "r+b") as stream:
             stream.truncate(len(whole))
-    text = whole.decode("utf-8", errors="surrogateescape")
     try:
         if target.suffix.lower() == ".jsonl":
-            return frozenset((row["path"], row.get("frame")) for row in map(json.loads, text.splitlines()))
+            return frozenset((row["path"], row.get("frame")) for row in map(json.loads, whole.splitlines()))
+        text = whole.decode("utf-8", errors="surrogateescape")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return frozenset((row["path"], int(row["frame"]) if row["frame"] else None) for row in rows)
     except (ValueError, KeyError, TypeError) as error:

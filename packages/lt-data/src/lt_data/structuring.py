@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -37,9 +38,31 @@ def structure(raw: Any, cls: type[T], where: str) -> T:
         ConfigError: Lists unknown keys (with the nearest valid one), missing keys, wrong types and wrong values.
     """
     try:
-        return _converter().structure(raw, cls)
+        return _converter().structure(plain_values(raw), cls)
     except Exception as error:
         raise ConfigError(list(_problems(error, where))) from error
+
+
+def plain_values(value: Any) -> Any:
+    """Values as JSON and YAML have them, in place of NumPy's scalars and of subclasses of str, int and float.
+
+    Args:
+        value: Dicts, lists, tuples and sets of values, at any depth; all else stays as it is.
+    """
+    if isinstance(value, Mapping):
+        return {plain_values(key): plain_values(one) for key, one in value.items()}
+    for kind in (list, tuple, set, frozenset):
+        if isinstance(value, kind):
+            return kind(map(plain_values, value))
+    # Where nobody has imported NumPy there are no values of it.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return next((kind(value) for kind in (int, float) if isinstance(value, kind)), value)
 
 
 def _problems(error: BaseException, where: str) -> Iterator[Problem]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +82,25 @@ def test_the_file_is_no_larger_than_asked_and_gone_afterwards(samples, tmp_path)
         (file,) = folder.iterdir()
         assert file.stat().st_size <= 30_000
     assert list(folder.iterdir()) == []
+
+
+def open_descriptors() -> list[str]:
+    """Those of caches."""
+    files = [os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    return [file for file in files if "lt-data-cache" in file]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists open files in /proc")
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_a_cache_that_ends_leaves_no_file_open_though_an_image_is_still_in_use(samples, tmp_path, kind):
+    with open_cache(kind, tmp_path, 12, SPEC, 10**8) as cache:
+        dataset = TrainDataset(samples, Augmentation.from_config(TransformConfig(), SPEC), 3, cache)
+        first = cache.get(0, dataset._decode).copy()
+        in_use = cache.get(0, dataset._decode)
+        assert open_descriptors()
+    assert (in_use == first).all()
+    del in_use
+    assert not open_descriptors()
 
 
 def test_cached_images_are_shrunk_to_what_the_size_of_the_input_needs_and_never_enlarged(samples, tmp_path):

@@ -1,3 +1,4 @@
+from .checkpoint import interrupted_run as interrupted_run
 from .config import EarlyStoppingArgs as EarlyStoppingArgs
 from .config import LoaderArgs as LoaderArgs
 from .config import ModelArgs as ModelArgs
@@ -22,6 +23,7 @@ from .loggers.config import LoggerArgs as LoggerArgs
 from .loggers.config import MLflowArgs as MLflowArgs
 from .loggers.config import TensorBoardArgs as TensorBoardArgs
 from .loggers.config import WandbArgs as WandbArgs
+from .losses import scores_of as scores_of
 from .main_guard import check_main_guard as check_main_guard
 from .measurement import Measurement as Measurement
 from .measurement import measure as measure

@@ -17,6 +17,7 @@ from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel, exported_from_content
 from lt_train.learner import Learner, Snapshot
 from lt_train.metrics.tally import ClassTable, Tally
+from lt_train.run_folder import RunFolder
 from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file
 
@@ -152,6 +153,16 @@ class Checkpoint:
             yield
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise ModelFileError(f"{self.path}: is damaged: {error}") from error
+
+
+def interrupted_run(folder: RunFolder) -> tuple[ExportedModel, Preprocessing]:
+    """The model of a run as of its last checkpoint, and what images become in its training, before augmentation.
+
+    Raises:
+        ModelFileError: The checkpoint is missing, damaged or foreign.
+    """
+    checkpoint = Checkpoint.read(folder.checkpoint)
+    return checkpoint.model, checkpoint.train_preprocessing
 
 
 def _stored(validation: Validation | None) -> dict[str, Any] | None:

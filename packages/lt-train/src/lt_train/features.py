@@ -191,13 +191,18 @@ def features_of(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
 def allocate(rows: int, width: int, folder: Path) -> torch.Tensor:
     """A float32 table (rows, width) in memory, or, when it is large, in a file that goes away with the process.
 
+    The file lies in `folder`; where that is on the disk of another machine only, among the system's temporary files.
+
     Raises:
         OutOfSpaceError: It does not fit on the disk.
     """
     num_bytes = rows * width * np.dtype(np.float32).itemsize
     if num_bytes <= IN_MEMORY_BYTES:
         return torch.empty(rows, width)
-    with tempfile.TemporaryFile(dir=folder) as stream:
+    place, why = folder, ""
+    if not folder.is_dir():
+        place, why = Path(tempfile.gettempdir()), f", as {folder} is not on this machine"
+    with tempfile.TemporaryFile(dir=place) as stream:
         try:
             # Writing to a mapped file that the disk has no room for would end the process.
             if hasattr(os, "posix_fallocate"):
@@ -206,6 +211,6 @@ def allocate(rows: int, width: int, folder: Path) -> torch.Tensor:
             if error.errno not in (errno.ENOSPC, errno.EFBIG):
                 raise
             reason = "features of the frozen backbone do not fit: lower model_args.feature_views, None keeps none"
-            raise OutOfSpaceError(folder, num_bytes, shutil.disk_usage(folder).free, reason) from error
-        logger.info("features take %.1f GB: kept in a file in %s", num_bytes / 1e9, folder)
+            raise OutOfSpaceError(place, num_bytes, shutil.disk_usage(place).free, reason) from error
+        logger.info("features take %.1f GB: kept in a file in %s%s", num_bytes / 1e9, place, why)
         return torch.from_numpy(np.memmap(stream, np.float32, "r+", shape=(rows, width)))

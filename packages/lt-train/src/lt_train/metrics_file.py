@@ -16,14 +16,15 @@ def drop_values(path: Path, step: int, name: str) -> None:
     """
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # Not as text: there a class name may have a character at which `splitlines` splits too.
+    lines = path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if not _has(line, step, name)]
     if kept != lines:
         with atomic_write(path) as stream:
-            stream.write("".join(kept).encode())
+            stream.write(b"".join(kept))
 
 
-def _has(line: str, step: int, name: str) -> bool:
+def _has(line: bytes, step: int, name: str) -> bool:
     try:
         values = json.loads(line)
         return values["step"] == step and name in values

@@ -158,7 +158,7 @@ class Run:
         if state.validation_due:
             self.finish_step(state, loggers, progress, stop, check=True, save=True)
         source = self.source()
-        if state.step < plan.steps and not source.prepare(stop):
+        if state.step < plan.steps and not self.out_of_patience(state) and not source.prepare(stop):
             self.save(state, best=False, checkpoint=True)
             self.leave(state, stop)
         inputs = source.inputs(self.stream, state.step)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from lt_train.errors import ResumeError, RunFolderError
 from lt_train.run_lock import LOCK_NAME, refuse_if_held
+
+TIME = f"{'[0-9]' * 8}_{'[0-9]' * 6}"
+WANDB_RUNS = (f"run-{TIME}-*", f"offline-run-{TIME}-*")
+WANDB_FILES = ("latest-run", "debug.log", "debug-internal.log", "debug-cli.*.log", "wandb-resume.json")
+CACHE_FILES = "lt-data-cache-*"
 
 
 @attrs.frozen
@@ -96,11 +103,17 @@ class RunFolder:
         """What Weights & Biases writes."""
         return self.root / "wandb"
 
-    def check(self, *, overwrite: bool, resume: bool) -> None:
+    def check(self, *, overwrite: bool, resume: bool, used: Iterable[Path] = ()) -> None:
         """Refuse a folder that this run must not use; nothing is created or removed.
 
+        Args:
+            overwrite: Replace the run in the folder.
+            resume: Go on with it.
+            used: Files and folders that the new run reads, which replacing must not remove.
+
         Raises:
-            RunFolderError: The folder exists and is not empty, or is a file, or a run is going on in it.
+            RunFolderError: The folder exists and is not empty, or is a file, or a run is going on in it, or `overwrite`
+                would remove what the new run reads.
             ResumeError: There is no checkpoint to resume from.
         """
         if resume and overwrite:
@@ -116,28 +129,83 @@ class RunFolder:
                 f"{self.root}: exists and is not empty; choose another `out`, or set `overwrite` to replace the run "
                 "in it, or `resume_interrupted` to go on with it"
             )
+        if overwrite:
+            self._refuse_to_remove(used)
 
-    def prepare(self) -> None:
-        """Make the folder, and remove what an earlier run of ours left in it; other files stay."""
+    def prepare(self, used: Iterable[Path] = ()) -> None:
+        """Make the folder, and remove what an earlier run of ours left in it; other files and folders stay.
+
+        Files go by their names, and of folders only those of W&B's runs, or what is empty then.
+
+        Args:
+            used: Files and folders that the new run reads.
+
+        Raises:
+            RunFolderError: One of them would be removed; nothing was.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
-            shutil.rmtree(folder, ignore_errors=True)
-        logs = (self.log, self.config, self.metrics, self.tracking, *self.root.glob("events.out.tfevents.*"))
-        for file in (*logs, self.report, self.per_class, self.test_per_class, self.settings, self.page):
+        self._refuse_to_remove(used)
+        self.remove_temporary()
+        for file in self._written():
             file.unlink(missing_ok=True)
+        for folder in self.wandb_runs():
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
+            remove_if_empty(folder)
 
     def remove_temporary(self) -> None:
         """Remove what a run that was killed had half written."""
-        for file in (
-            self.checkpoint,
-            self.exported_last,
-            self.exported_best,
-            self.config,
-            self.metrics,
-            self.report,
-            self.per_class,
-            self.test_per_class,
-            self.settings,
-            self.page,
-        ):
+        for file in self._whole_files():
             file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)
+
+    def remove_cache(self) -> None:
+        """Remove decoded images; other files stay."""
+        for file in _found(self.cache, [CACHE_FILES]):
+            file.unlink(missing_ok=True)
+        remove_if_empty(self.cache)
+
+    def wandb_runs(self) -> list[Path]:
+        """Folders of W&B's runs; none where `wandb` is a link to a folder that others may use."""
+        if self.wandb.is_symlink():
+            return []
+        return [path for path in _found(self.wandb, WANDB_RUNS) if path.is_dir() and not path.is_symlink()]
+
+    def _written(self) -> Iterator[Path]:
+        """Files that a run has written and that are there."""
+        files = [*self._whole_files(), self.log, *_found(self.root, ["events.out.tfevents.*"])]
+        files += _found(self.cache, [CACHE_FILES])
+        if not self.wandb.is_symlink():
+            files += _found(self.wandb, WANDB_FILES)
+        return (file for file in files if file.is_symlink() or file.is_file())
+
+    def _whole_files(self) -> tuple[Path, ...]:
+        """Files that are replaced as a whole, each through a temporary one."""
+        models = (self.checkpoint, self.exported_last, self.exported_best)
+        tables = (self.split / "train.csv", self.split / "val.csv", self.per_class, self.test_per_class)
+        return (*models, *tables, self.config, self.metrics, self.report, self.settings, self.page, self.tracking)
+
+    def _refuse_to_remove(self, used: Iterable[Path]) -> None:
+        removed = {_place(path) for path in (*self._written(), *self.wandb_runs())}
+        for path in used:
+            for place in (_place(path), path.resolve()):
+                lost = removed & {place, *place.parents}
+                if lost:
+                    raise RunFolderError(
+                        f"{path}: belongs to the data, and `overwrite` would remove {lost.pop()}, which an earlier run "
+                        "wrote; move it out of the run folder, or choose another `out`"
+                    )
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which nothing is, if it is there."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _found(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _place(path: Path) -> Path:
+    """A file itself, which may be a link, in its real folder."""
+    return path.parent.resolve() / path.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -42,8 +41,8 @@ from lt_train.progress import RunProgress
 from lt_train.recipe import make_recipe
 from lt_train.result import TrainResult
 from lt_train.run import Run
-from lt_train.run_config import write_run_config
-from lt_train.run_folder import RunFolder
+from lt_train.run_config import checked_plain, write_run_config
+from lt_train.run_folder import RunFolder, remove_if_empty
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
@@ -93,18 +92,19 @@ def fit(
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, a logger is not installed, the model cannot take images of this size, or its batch
-            normalisation, of one image at a time, has a single value.
+            torch.compile's, a logger is not installed, an argument is no plain value, the model cannot take images of
+            this size, or its batch normalisation, of one image at a time, has a single value.
         ResumeError: The interrupted run had other arguments or data.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
-        RunFolderError: Another process is running in `out`.
+        RunFolderError: Another process is running in `out`, or images lie in what an earlier run left there.
         OutOfSpaceError: A file does not fit on the disk.
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
-    arguments = attrs.asdict(config) if arguments is None else arguments
+    arguments = checked_plain(attrs.asdict(config) if arguments is None else arguments)
+    asked = None if asked is None else checked_plain(asked)
     config = as_launched(config)
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
@@ -130,7 +130,7 @@ def fit(
         fabric.barrier()
         log_arguments(fabric, arguments, plan, reasons, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))
-        cache = stack.enter_context(sample_cache(data, out))
+        cache = stack.enter_context(sample_cache(fabric, data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
@@ -156,13 +156,22 @@ def fit(
 
 
 def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
-    """Remove what an earlier run must not leave to this one."""
-    out.remove_temporary()
+    """Remove what an earlier run must not leave to this one.
+
+    Raises:
+        RunFolderError: That would remove images of this one; nothing was removed.
+    """
     if resume:
+        out.remove_temporary()
         return
-    out.prepare()
+    out.prepare(used=_image_folders(data) if out.wandb_runs() else ())
     if data.split is not None:
         write_split(data.split, out.split)
+
+
+def _image_folders(data: TrainData) -> set[Path]:
+    splits = [split for split in (data.train, data.val, data.test) if split is not None]
+    return {split.path(i).parent for split in splits for i in range(len(split))}
 
 
 def _begin_files(out: RunFolder, state: TrainState, asked: Mapping[str, Any] | None, *, resume: bool) -> None:
@@ -239,7 +248,7 @@ def frozen_part(asked: bool | int | str) -> str | int | None:
 
 
 @contextmanager
-def sample_cache(data: TrainData, out: RunFolder) -> Iterator[SampleCache | None]:
+def sample_cache(fabric: Fabric, data: TrainData, out: RunFolder) -> Iterator[SampleCache | None]:
     """The cache that `data` asks for, gone at the end of the run; what a killed run left is removed.
 
     Raises:
@@ -249,14 +258,17 @@ def sample_cache(data: TrainData, out: RunFolder) -> Iterator[SampleCache | None
         yield None
         return
     spec, limit = data.augmentation.preprocessing, round(data.cache_limit_gb * 1e9)
-    shutil.rmtree(out.cache, ignore_errors=True)
+    # Each process makes a file of its own, in a folder that all of them, or those of one node, share.
+    if fabric.local_rank == 0:
+        out.remove_cache()
+    fabric.barrier()
     with ExitStack() as stack:
+        stack.callback(remove_if_empty, out.cache)
         try:
             cache = stack.enter_context(open_cache(data.cache, out.cache, len(data.train), spec, limit))
         except OSError as error:
             raise TrainConfigError(f"data.cache: {error}") from error
         yield cache
-    shutil.rmtree(out.cache, ignore_errors=True)
 
 
 def log_arguments(

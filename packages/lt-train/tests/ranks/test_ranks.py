@@ -61,7 +61,7 @@ from lt_data.torch import Augmentation
 from lt_models import ClassifierSpec, build_classifier
 from lt_train import LoggerArgs, MetricArgs, ModelArgs, RunFolder, SaveCheckpointArgs, TrainConfig, TrainData, fit
 
-root = Path(sys.argv[1])
+root, steps, cache = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None
 spec = Preprocessing(image_size=(32, 32), resize_scale=1.0)
 augmentation = Augmentation.from_config(TransformConfig(color_jitter=None), spec)
 tables = {"train_csv": root / "train.csv", "val_csv": root / "val.csv", "classes": ["red", "green", "blue"]}
@@ -70,9 +70,9 @@ fit(
     out=RunFolder(root / "run"),
     classifier=build_classifier(ClassifierSpec(model="timm/test_resnet-notpretrained", num_classes=3)),
     task=TaskSpec(task="multilabel", classes=index.classes, preprocessing=spec),
-    data=TrainData(train=index.train, val=index.val, augmentation=augmentation),
+    data=TrainData(train=index.train, val=index.val, augmentation=augmentation, cache=cache),
     config=TrainConfig(
-        steps=24,
+        steps=steps,
         batch_size=8,
         num_workers=0,
         devices=2,
@@ -87,16 +87,21 @@ fit(
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
-def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multilabel_job, programs):
-    val = multilabel_job.data.val
-    for split, samples in (("train", multilabel_job.data.train), ("val", val)):
-        names = multilabel_job.task.classes.names
+def train_in_two(job, tmp_path, programs, *arguments) -> None:
+    """Two processes train on the images of a job; the last one of validation is left out."""
+    for split, samples in (("train", job.data.train), ("val", job.data.val)):
+        names = job.task.classes.names
         rows = [f'{samples.path(i)},"{",".join(names[k] for k in samples.labels_of(i))}"' for i in range(len(samples))]
         (tmp_path / f"{split}.csv").write_text("\n".join(["image_path,label", *rows[: -1 if split == "val" else None]]))
     (tmp_path / "program.py").write_text(TRAINING)
-    for rank in programs.start_ranks(tmp_path / "program.py", tmp_path):
+    for rank in programs.start_ranks(tmp_path / "program.py", tmp_path, *arguments):
         assert rank.wait() == 0, rank.printed()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
+def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multilabel_job, programs):
+    val = multilabel_job.data.val
+    train_in_two(multilabel_job, tmp_path, programs, 24)
     folder = RunFolder(tmp_path / "run")
     exported = load_exported(folder.exported_best)
     inputs = load_inputs([val.path(i) for i in range(len(val) - 1)], exported.task.preprocessing)
@@ -112,3 +117,10 @@ def test_two_processes_report_what_their_exported_model_reaches(tmp_path, multil
         if "train_loss" in line:
             right = line["train_metric/accuracy"] * 3 * 8 * 3  # three steps of eight samples and three classes
             assert right == pytest.approx(round(right))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
+def test_two_processes_each_have_a_cache_on_the_same_disk(tmp_path, multilabel_job, programs):
+    train_in_two(multilabel_job, tmp_path, programs, 6, "disk")
+    assert RunFolder(tmp_path / "run").exported_best.is_file()
+    assert not RunFolder(tmp_path / "run").cache.exists()

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +98,15 @@ class SampleCache:
             self._write(sample, pixels)
         return pixels
 
+    def close(self) -> None:
+        """Let go of the file; images that are still in use keep what they show until they are gone."""
+        memory, file, self._map, self._file = self._map, self._file, None, None
+        if memory is not None:
+            with suppress(BufferError):
+                memory.close()
+        if file is not None:
+            os.close(file)
+
     def _shrink(self, image: Jpeg | Pixels) -> npt.NDArray[np.uint8]:
         size = self._layout.shrunk(*image.size)
         part, turn = image.read(Box(0, 0, *image.size), size)
@@ -177,7 +186,7 @@ def open_cache(
         path = stack.enter_context(_memory_file() if kind == "ram" else _disk_file(folder))
         with open(path, "r+b") as stream:
             stream.truncate(layout.total_bytes)
-        yield SampleCache(path, layout, preprocessing)
+        yield stack.enter_context(closing(SampleCache(path, layout, preprocessing)))
 
 
 @contextmanager

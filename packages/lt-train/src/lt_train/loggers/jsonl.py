@@ -34,11 +34,12 @@ def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Not as text: there a class name may have a character at which `splitlines` splits too.
+    for line in path.read_bytes().splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
         except ValueError:
             continue
     with atomic_write(path) as stream:
-        stream.write("".join(line + "\n" for line in kept).encode())
+        stream.write(b"".join(line + b"\n" for line in kept))
