@@ -78,12 +78,13 @@ class Job:
         *,
         resume: bool = False,
         out: RunFolder | None = None,
+        model: str = MODEL,
         change: Callable[[Classifier], object] | None = None,
         page: Callable[[TrainResult, torch.device], Path | None] | None = None,
         **settings: object,
     ) -> TrainResult:
         torch.manual_seed(0)
-        spec = ClassifierSpec(model=MODEL, num_classes=3, image_size=(32, 32), head_dropout=0.2)
+        spec = ClassifierSpec(model=model, num_classes=3, image_size=(32, 32), head_dropout=0.2)
         classifier = build_classifier(spec)
         if change is not None:
             change(classifier)

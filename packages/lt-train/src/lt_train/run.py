@@ -38,7 +38,7 @@ from lt_train.saving import Saver, check_weights
 from lt_train.signals import StopRequest
 from lt_train.sources import ImageSource, Inputs, Source, Stream
 from lt_train.state import TrainState, Validation, improves
-from lt_train.validate import validate, validation_values
+from lt_train.validate import validate, validation_values, warn_of_scores
 
 logger = logging.getLogger(__name__)
 
@@ -284,6 +284,7 @@ class Run:
         if tally is None:
             return False
         self.name_missing(tally)
+        warn_of_scores(tally, "validation", state.step)
         state.latest, state.validation_due = Validation(state.step, validation_values(tally), tally.table()), False
         value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
         less = self.watched in LESS_IS_BETTER
