@@ -82,11 +82,6 @@ class Saver:
                 files.append((self._out.exported_last, exported))
         self._writer.start(partial(_write_all, files))
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is being written."""
-        return self._writer.busy
-
     def look(self) -> None:
         """Raise what went wrong in the background, as soon as it is known; see `save`."""
         self._writer.look()

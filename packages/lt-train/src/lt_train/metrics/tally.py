@@ -97,9 +97,8 @@ class Tally(ABC):
         table = self._table()
         if not self.not_finite:
             return table
-        return attrs.evolve(
-            table, columns={name: np.full_like(column, np.nan) for name, column in table.columns.items()}
-        )
+        undefined = {name: np.full_like(column, np.nan) for name, column in table.columns.items()}
+        return attrs.evolve(table, columns=undefined)
 
     @abstractmethod
     def _support(self, targets: npt.NDArray[Any]) -> Ints:
