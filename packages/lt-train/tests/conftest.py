@@ -77,6 +77,7 @@ class Job:
         self,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         out: RunFolder | None = None,
         model: str = MODEL,
         change: Callable[[Classifier], object] | None = None,
@@ -97,6 +98,7 @@ class Job:
             config=TrainConfig(**{**defaults, **settings}),
             arguments={key: str(value) for key, value in {**defaults, **settings}.items()},
             resume=resume,
+            overwrite=overwrite,
             page=page,
         )
 

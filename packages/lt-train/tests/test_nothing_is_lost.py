@@ -142,9 +142,11 @@ def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job, start):
     assert process.wait() in (130, -signal.SIGINT)
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
     assert load_exported(job.out.exported_last).step >= 1
-    again = start(resume=True, **settings)
+    half_written = job.out.checkpoint.with_name(".last.ckpt.tmp")
+    half_written.touch()
+    again = start(resume=True, save_checkpoint_args={"save_every_num_steps": 100_000}, **ENDLESS)
     wait_until(lambda: "resumed" in job.out.log.read_text(), again)
-    assert not list(job.out.root.rglob(".*.tmp")) or again.status() is None
+    assert not half_written.exists()
 
 
 def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stays(job, start):
@@ -171,6 +173,17 @@ def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_
     process.wait()
     with run_lock(job.out.root):
         assert (job.out.root / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert not (job.out.root / ".lock").exists()
+
+
+def test_a_run_that_ended_in_the_folder_since_it_was_checked_is_not_replaced(job):
+    job.out.check(overwrite=False, resume=False)
+    job.run(steps=1)
+    log = job.out.log.read_text()
+    with pytest.raises(RunFolderError, match="not empty"):
+        job.run(steps=1, overwrite=False)
+    assert job.out.log.read_text() == log
+    assert job.out.exported_last.is_file()
     assert not (job.out.root / ".lock").exists()
 
 

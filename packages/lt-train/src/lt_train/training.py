@@ -67,6 +67,7 @@ def fit(
     asked: Mapping[str, Any] | None = None,
     has_weights: bool = False,
     resume: bool = False,
+    overwrite: bool = True,
     earlier: Sequence[logging.LogRecord] = (),
     page: Page | None = None,
 ) -> TrainResult:
@@ -85,6 +86,8 @@ def fit(
         asked: What starts the same run again, as plain values, for `config.yaml`; None writes none.
         has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
+        overwrite: Replace the run that is in `out`; False refuses a folder that another process has filled since it was
+            checked.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
         page: Writes a page about the run. It is called in the first process, with the result and the device that
             validated, when all other files are on the disk and before the loggers end: those that keep the model keep
@@ -98,7 +101,7 @@ def fit(
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
-        RunFolderError: Another process is running in `out`.
+        RunFolderError: Another process is running in `out`, or has run there since `out` was checked.
         OutOfSpaceError: A file does not fit on the disk.
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
@@ -121,6 +124,7 @@ def fit(
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
+            out.check_files(overwrite=overwrite, resume=resume)
             prepare(out, data, resume=resume)
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
