@@ -47,7 +47,7 @@ from lt_train.run_folder import RunFolder
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
-from lt_train.signals import StopRequest, leave_on_signals, stop_request
+from lt_train.signals import StopRequest, stop_request
 from lt_train.state import TrainState, Validation
 
 logger = logging.getLogger(__name__)
@@ -177,11 +177,12 @@ def _begin_files(out: RunFolder, state: TrainState, asked: Mapping[str, Any] | N
 
 
 def _end(run: Run, state: TrainState, loggers: Loggers, stop: StopRequest) -> TrainResult:
-    """Test where there is a test split, and hand everything to the loggers."""
+    """Test where there is a test split, and hand everything to the loggers; but for the test, signals act at once."""
     run.report(state)
     test: Validation | None = None
     if run.data.test is not None:
         test = score_test_split(run, state, run.data.test, stop)
+    stop.obey_at_once()
     if test is not None:
         loggers.log(state.step, test.metrics)
         run.report(state, test)
@@ -192,8 +193,7 @@ def _end(run: Run, state: TrainState, loggers: Loggers, stop: StopRequest) -> Tr
 
 
 def _with_page(page: Page, result: TrainResult, device: torch.device, loggers: Loggers) -> TrainResult:
-    with leave_on_signals():
-        file = page(result, device)
+    file = page(result, device)
     if file is None:
         return result
     loggers.report(file)
