@@ -97,7 +97,7 @@ def fit(
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
             torch.compile's, a logger is not installed, or the model cannot take images of this size.
-        ResumeError: The interrupted run had other arguments or data.
+        ResumeError: The interrupted run had other arguments or data, or the file of its best model is gone.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
