@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def main() -> None:
         saver.wait()
         for _ in range(SAVES):
             begin = time.perf_counter()
-            saver.save(state, snapshot, BATCH_SIZE, best=False, checkpoint=True)
+            saver.save(state, snapshot, state.loss_sum.reshape(1), BATCH_SIZE, best=False)
             stalls.append(time.perf_counter() - begin)
             hiccups.append(longest_pause(saver))
             waits.append(time.perf_counter() - begin)
@@ -60,12 +61,12 @@ def main() -> None:
 
 def longest_pause(saver: Saver) -> float:
     """Turn until all is written; returns the longest time that a turn took beyond its millisecond."""
-    longest = 0.0
-    while saver.busy:
+    longest, waiting = 0.0, threading.Thread(target=saver.wait)
+    waiting.start()
+    while waiting.is_alive():
         begin = time.perf_counter()
         time.sleep(0.001)
         longest = max(longest, time.perf_counter() - begin - 0.001)
-    saver.wait()
     return longest
 
 

@@ -14,6 +14,7 @@ from lightly_train.errors import (
     ConfigError,
     DatasetError,
     ImageDecodeError,
+    ModelFileError,
     PredictionArgumentError,
     RunFolderError,
     TrainConfigError,
@@ -219,3 +220,13 @@ def test_a_test_split_with_an_unknown_class_is_refused_before_anything_is_writte
     with pytest.raises(DatasetError, match="grey"):
         run(tmp_path / "run", data={**data, "test": many})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_whose_scores_are_no_numbers_is_refused_with_an_image(weak, data):
+    broken = lightly_train.load_model(weak.exported_best, device="cpu")
+    with torch.no_grad():
+        next(broken.classifier.head.parameters())[0] = float("nan")
+    with pytest.raises(
+        ModelFileError, match=r"scores are not finite for (\d+) of \1 images, the first of which is .*png"
+    ):
+        lightly_train.evaluate(broken, data)

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 import lightly_train
+import lt_data
 from lightly_train.errors import (
     ConfigError,
     DatasetError,
@@ -201,6 +202,20 @@ def test_a_folder_in_use_is_refused_before_the_data_is_read(run, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(RunFolderError, match="overwrite"):
         run(tmp_path, data={"train": "no/such/folder", "val": "neither/this"})
+
+
+def test_a_folder_that_is_filled_while_the_data_is_read_is_refused_too(run, tmp_path, monkeypatch):
+    out, build_index = tmp_path / "run", lt_data.build_index
+
+    def filling(*arguments, **more):
+        out.mkdir()
+        (out / "notes.txt").touch()
+        return build_index(*arguments, **more)
+
+    monkeypatch.setattr(lt_data, "build_index", filling)
+    with pytest.raises(RunFolderError, match="not empty"):
+        run(out)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
 def test_a_run_can_replace_another_and_the_result_says_where_the_models_are(run, tmp_path):

@@ -77,13 +77,15 @@ class Job:
         self,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         out: RunFolder | None = None,
+        model: str = MODEL,
         change: Callable[[Classifier], object] | None = None,
         page: Callable[[TrainResult, torch.device], Path | None] | None = None,
         **settings: object,
     ) -> TrainResult:
         torch.manual_seed(0)
-        spec = ClassifierSpec(model=MODEL, num_classes=3, image_size=(32, 32), head_dropout=0.2)
+        spec = ClassifierSpec(model=model, num_classes=3, image_size=(32, 32), head_dropout=0.2)
         classifier = build_classifier(spec)
         if change is not None:
             change(classifier)
@@ -96,6 +98,7 @@ class Job:
             config=TrainConfig(**{**defaults, **settings}),
             arguments={key: str(value) for key, value in {**defaults, **settings}.items()},
             resume=resume,
+            overwrite=overwrite,
             page=page,
         )
 

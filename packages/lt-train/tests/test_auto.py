@@ -52,7 +52,8 @@ def test_warm_up_never_exceeds_a_tenth_of_the_run(steps, asked):
 @given(num_samples=st.integers(1, 2_000_000), steps=st.integers(1, 100_000))
 def test_validation_comes_once_an_epoch_or_every_1000_steps_but_at_most_a_hundred_times(num_samples, steps):
     made, _ = plan(TrainConfig(steps=steps), num_samples=num_samples)
-    assert 1 <= made.val_every <= max(1000, -(-steps // 100))
+    epoch, hundredth = -(-num_samples // made.batch_size), -(-steps // 100)
+    assert made.val_every == max(min(epoch, 1000), hundredth)
     assert steps / made.val_every <= 100
 
 

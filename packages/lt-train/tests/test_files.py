@@ -114,11 +114,18 @@ def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
     folder = RunFolder(tmp_path)
     with pytest.raises(RunFolderError, match="overwrite"):
         folder.check(overwrite=False, resume=False)
-    with pytest.raises(ResumeError, match="no such checkpoint"):
+    with pytest.raises(
+        ResumeError, match=r"last\.ckpt: there is no such .*`overwrite` in place of `resume_interrupted`"
+    ):
         folder.check(overwrite=False, resume=True)
     with pytest.raises(ResumeError, match="not both"):
         folder.check(overwrite=True, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_resuming_where_nothing_is_is_answered_with_how_to_start(tmp_path):
+    with pytest.raises(ResumeError, match="start without `resume_interrupted`"):
+        RunFolder(tmp_path / "none").check(overwrite=False, resume=True)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

@@ -132,6 +132,16 @@ def test_a_resumed_run_refuses_another_test_split(tested, write_samples):
         changed.run(resume=True, **UNSTEADY)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_resumed_run_refuses_to_test_another_model_than_the_best(tested, swapped):
+    assert tested.run(metric_args=METRICS, **UNSTEADY).best_step == 2
+    tested.out.exported_best.unlink()
+    if swapped:
+        tested.out.exported_best.write_bytes(tested.out.exported_last.read_bytes())
+    with pytest.raises(ResumeError, match=r"exported_best\.pt: .* step 2; put that file back"):
+        tested.run(resume=True, metric_args=METRICS, **UNSTEADY)
+
+
 def test_a_signal_in_the_test_ends_the_run_which_is_then_tested_by_the_resumed_one(tested, monkeypatch):
     from lt_train import final_test
 

@@ -12,6 +12,7 @@ from lt_models import Classifier
 from lt_train import (
     LoggerArgs,
     MetricArgs,
+    ModelArgs,
     RunFolder,
     SaveCheckpointArgs,
     TrainingDivergedError,
@@ -176,3 +177,17 @@ def test_all_ranks_skip_the_same_steps(tmp_path, programs):
     first, second = (next(line for line in rank.printed().splitlines() if line.endswith("]")) for rank in ranks)
     assert first == second
     assert first.startswith("1.0 ")
+
+
+def test_a_model_whose_scores_are_not_finite_is_never_the_best_and_the_log_counts_the_images(job):
+    result = job.run(
+        model="timm/test_vit-notpretrained",
+        steps=4,
+        model_args=ModelArgs(lr=1e8, lr_warmup_steps=0),
+        logger_args=LoggerArgs(val_every_num_steps=2),
+    )
+    assert result.exported_best is None
+    assert not job.out.exported_best.exists()
+    best = json.loads(job.out.report.read_text())["best"]["metrics"]
+    assert set(best.values()) == {None}
+    assert "validation of the model of step 2: the scores of 9 of 9 images are not finite" in job.out.log.read_text()

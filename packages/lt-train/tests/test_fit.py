@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import attrs
@@ -76,6 +77,29 @@ def test_a_signal_while_the_page_is_written_acts_at_once_and_the_run_is_complete
     assert closed == ["finished"], "for the loggers the run is complete"
     assert json.loads(job.out.report.read_text())["last"]["step"] == 6
     assert load_exported(job.out.exported_best).metrics
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal")
+@pytest.mark.parametrize("where", ["lt_train.run.write_report", "lt_train.training.log_end"])
+@pytest.mark.parametrize(("number", "outcome"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_one_signal_at_the_end_of_a_run_ends_it_with_the_documented_status_and_the_run_is_complete(
+    job, monkeypatch, where, number, outcome
+):
+    module, _, name = where.rpartition(".")
+    done = getattr(import_module(module), name)
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), number)
+        return done(*arguments)
+
+    monkeypatch.setattr(where, interrupted)
+    with pytest.raises(outcome) as caught:
+        job.run(steps=2, page=lambda result, device: pytest.fail("a page is written after the signal"))
+    assert outcome is KeyboardInterrupt or caught.value.code == 143
+    assert load_exported(job.out.exported_last).step == 2
+    assert json.loads(job.out.report.read_text())["last"]["step"] == 2
+    monkeypatch.undo()
+    assert job.run(steps=2, resume=True).last_metrics
 
 
 def test_a_run_leaves_the_files_of_the_reference_page(job):

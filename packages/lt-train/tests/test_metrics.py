@@ -284,12 +284,28 @@ def test_nothing_counted_gives_zeros_and_rankings_that_are_not_defined():
     assert math.isnan(tally_for("multiclass", 3).mean_loss())
 
 
-def test_scores_that_are_not_numbers_give_rankings_that_are_not_defined():
-    scores = np.array([[np.nan], [0.5]], np.float32)
-    values = counted("multilabel", scores, np.array([[1.0], [0.0]]))
-    assert math.isnan(values["auroc_macro"])
-    assert math.isnan(values["average_precision_macro"])
-    counted("multiclass", np.full((1, 3), np.nan, np.float32), np.array([0]), MULTICLASS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_one_score_that_is_not_finite_leaves_no_metric_defined(broken):
+    scores = np.array([[0.2, broken, 0.3], [0.9, 0.05, 0.05], [0.1, 0.8, 0.1]], np.float32)
+    multiclass = counted("multiclass", scores, np.array([2, 0, 1]), MULTICLASS)
+    multilabel = counted("multilabel", scores, np.eye(3)[[2, 0, 1]], MULTILABEL)
+    assert all(map(math.isnan, [*multiclass.values(), *multilabel.values()]))
+
+
+def test_a_sample_with_a_score_that_is_not_finite_is_in_the_support_alone_and_counted():
+    scores = np.array([[math.nan] * 3, [0.9, 0.05, 0.05]], np.float32)
+    tally = tally_for("multiclass", 3)
+    tally.update(scores, np.array([0, 0]))
+    table = tally.table()
+    assert (tally.samples, tally.not_finite) == (2, 1)
+    assert table.support.tolist() == [2, 0, 0]
+    assert table.confusion.tolist() == [[0, 0, 1]]
+    assert all(np.isnan(column).all() for column in table.columns.values())
+    tally = tally_for("multilabel", 3)
+    tally.update(scores, np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+    assert tally.table().support.tolist() == [2, 1, 0]
+    assert tally.counts["predicted"].tolist() == [1, 0, 0]
+    assert all(np.isnan(column).all() for column in tally.table().columns.values())
 
 
 def test_the_defaults_are_the_metrics_of_the_settings_page():

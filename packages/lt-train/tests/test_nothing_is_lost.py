@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ from lt_train import (
     RunFolderError,
     SaveCheckpointArgs,
     load_exported,
+    saving,
 )
 from lt_train.host_copies import HostCopies
 from lt_train.run_lock import run_lock
+from lt_train.torchfile import write_torch_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc, limits and mounts")
 
@@ -142,9 +145,11 @@ def test_a_second_ctrl_c_acts_at_once_and_leaves_valid_files(job, start):
     assert process.wait() in (130, -signal.SIGINT)
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
     assert load_exported(job.out.exported_last).step >= 1
-    again = start(resume=True, **settings)
+    half_written = job.out.checkpoint.with_name(".last.ckpt.tmp")
+    half_written.touch()
+    again = start(resume=True, save_checkpoint_args={"save_every_num_steps": 100_000}, **ENDLESS)
     wait_until(lambda: "resumed" in job.out.log.read_text(), again)
-    assert not list(job.out.root.rglob(".*.tmp")) or again.status() is None
+    assert not half_written.exists()
 
 
 def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stays(job, start):
@@ -154,7 +159,7 @@ def test_a_killed_loader_process_is_named_with_what_to_do_and_the_last_save_stay
     assert process.wait(60.0) == 1
     printed = process.printed()
     assert "LoaderWorkerError" in printed
-    assert "Lower num_workers" in " ".join(printed.split())
+    assert "Lower `num_workers`" in " ".join(printed.split())
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 2
     load_exported(job.out.exported_last)
 
@@ -171,6 +176,17 @@ def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_
     process.wait()
     with run_lock(job.out.root):
         assert (job.out.root / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert not (job.out.root / ".lock").exists()
+
+
+def test_a_run_that_ended_in_the_folder_since_it_was_checked_is_not_replaced(job):
+    job.out.check(overwrite=False, resume=False)
+    job.run(steps=1)
+    log = job.out.log.read_text()
+    with pytest.raises(RunFolderError, match="not empty"):
+        job.run(steps=1, overwrite=False)
+    assert job.out.log.read_text() == log
+    assert job.out.exported_last.is_file()
     assert not (job.out.root / ".lock").exists()
 
 
@@ -209,6 +225,40 @@ def stop_in_step(number: int) -> Callable[[Classifier], object]:
             raise Stopped
 
     return lambda classifier: classifier.register_forward_pre_hook(count)
+
+
+@pytest.mark.parametrize("number", range(2, 9))
+def test_a_run_killed_before_any_of_its_files_goes_on_with_the_best_model_that_it_knows_of(job, monkeypatch, number):
+    common = {
+        "steps": 4,
+        "logger_args": LoggerArgs(log_every_num_steps=1, val_every_num_steps=2),
+        "metric_args": MetricArgs(watch_metric="val_loss"),
+        "save_checkpoint_args": SaveCheckpointArgs(save_every_num_steps=3),
+    }
+    whole = RunFolder(job.out.root.parent / "whole")
+    assert job.run(out=whole, **common).best_step == 4
+    writes = iter(range(number - 1))
+
+    def write(path, content):
+        if next(writes, None) is None:
+            raise Stopped
+        write_torch_file(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(saving, "write_torch_file", write)
+        with pytest.raises(Stopped):
+            job.run(**common)
+    with suppress(Stopped):
+        job.run(resume=True, change=stop_in_step(1), **common)
+    saved = torch.load(job.out.checkpoint, weights_only=True)
+    assert load_exported(job.out.exported_best).step == saved["best"]["step"]
+    assert load_exported(job.out.exported_last).step == saved["step"]
+    job.run(resume=True, **common)
+    assert_same(whole, job.out)
+    assert whole.report.read_text() == job.out.report.read_text()
+    best, expected = (load_exported(folder.exported_best) for folder in (job.out, whole))
+    assert (best.step, best.metrics) == (expected.step, expected.metrics)
+    assert all(torch.equal(best.state[name], tensor) for name, tensor in expected.state.items())
 
 
 def test_a_full_disk_is_told_before_writing_with_the_bytes_needed_and_the_old_checkpoint_stays(job, small_disk):

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from lightly_train.evaluation import score_split
 from lightly_train.fitting import RANGE, Logits, Truth, fit_temperature, fit_thresholds, log_loss
 from lightly_train.progress import ProgressArg
-from lt_data import Calibration, Classes, PredictionArgumentError, Problem, SampleIndex, TaskSpec, Threshold, listed
-from lt_train import CalibrationArgs, MetricArgs, ModelFileError, measure
+from lt_data import Calibration, Classes, PredictionArgumentError, Problem, TaskSpec, Threshold, listed
+from lt_train import CalibrationArgs, MetricArgs, measure
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -90,7 +90,6 @@ def calibrate(
     )
     logits, truth = scored.logits, scored.truth
     assert logits is not None
-    check_finite(logits, scored.samples)
     current = model.task.calibration
     chosen, notes = _temperature(logits, truth) if temperature else (current.temperature, ())
     fitted = Calibration(temperature=chosen)
@@ -146,20 +145,6 @@ def no_better(
             "predict with 0.5, or calibrate with more images"
         )
     return tuple(notes)
-
-
-def check_finite(logits: npt.NDArray[np.float32], samples: SampleIndex) -> None:
-    """Refuse a model whose scores are not numbers.
-
-    Raises:
-        ModelFileError: They are not for some image; names the first.
-    """
-    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(wrong):
-        raise ModelFileError(
-            f"the model's scores are not finite for {len(wrong)} of {len(logits)} images, the first of which is "
-            f"{samples.path(int(wrong[0]))}: its weights are damaged, or too large for this precision"
-        )
 
 
 def _temperature(logits: Logits, truth: Truth) -> tuple[float, tuple[str, ...]]:

@@ -156,7 +156,7 @@ def evaluate(
         TrainConfigError: A metric is asked for that the task does not have.
         PredictionArgumentError: `batch_size` or `num_workers` is out of range; or `device` is not there, or given with
             a loaded model.
-        ModelFileError: The file of the model is missing, damaged or not ours.
+        ModelFileError: The file of the model is missing, damaged or not ours; or the model's scores are not finite.
         EdgeModelError: Likewise, of an ONNX file or engine; or the engine cannot run here.
     """
     _check_counts(batch_size, num_workers)

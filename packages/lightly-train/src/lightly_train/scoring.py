@@ -14,6 +14,7 @@ from lightly_train.progress import Progress
 from lightly_train.scored import ScoredSamples
 from lt_data import ImageDecodeError, Problem, SampleIndex, results_in_order
 from lt_export import EdgeClassifier
+from lt_train import ModelFileError
 
 if TYPE_CHECKING:
     from lightly_train.model import ImageClassification
@@ -55,6 +56,7 @@ def score_samples(
     Raises:
         ImageDecodeError: `on_bad_image` is `"error"`, and an image cannot be read.
         DatasetError: It is `"skip"`, and more than 1 % cannot be; names them all.
+        ModelFileError: The model's scores are not finite for some image; names the first.
     """
     from lt_data.torch import BadImages
 
@@ -76,7 +78,20 @@ def score_samples(
         progress(int(indices[-1]) + 1, len(samples))
     progress(len(samples), len(samples))
     scored = ScoredSamples(task=model.task, samples=samples, scores=scores, logits=logits)
-    return scored if kept.all() else _without_unreadable(scored, kept, bad)
+    if not kept.all():
+        scored = _without_unreadable(scored, kept, bad)
+    _check_finite(scored)
+    return scored
+
+
+def _check_finite(scored: ScoredSamples) -> None:
+    found = scored.scores if scored.logits is None else scored.logits
+    wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(wrong):
+        raise ModelFileError(
+            f"the model's scores are not finite for {len(wrong)} of {len(found)} images, the first of which is "
+            f"{scored.samples.path(int(wrong[0]))}: its weights are damaged, or too large for this precision"
+        )
 
 
 def _without_unreadable(scored: ScoredSamples, kept: npt.NDArray[np.bool_], bad: BadImages) -> ScoredSamples:

@@ -177,6 +177,7 @@ def run(arguments: Arguments) -> TrainResult:
         asked=arguments.asked,
         has_weights=starts_from_weights(arguments, start),
         resume=arguments.resume_interrupted,
+        overwrite=arguments.overwrite,
         earlier=earlier,
         page=partial(write_page, arguments, index, task, augmentation),
     )

@@ -29,7 +29,12 @@ FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
 
 
 def checkpoint_content(
-    model: ExportedModel, learner: Snapshot, state: TrainState, identity: Mapping[str, Any], batch_size: int
+    model: ExportedModel,
+    learner: Snapshot,
+    state: TrainState,
+    loss_sums: torch.Tensor,
+    identity: Mapping[str, Any],
+    batch_size: int,
 ) -> dict[str, Any]:
     """What a checkpoint holds.
 
@@ -37,6 +42,7 @@ def checkpoint_content(
         model: The model as of this step.
         learner: Its weights, and what training goes on with beside them.
         state: Progress of the run.
+        loss_sums: `state.loss_sum` of each process, of shape (processes,): what they sum up to depends on the order.
         identity: Arguments and data of the run, JSON values; a resumed run must bring equal ones.
         batch_size: Over all processes, before any split; what "auto" found must not be found anew.
     """
@@ -48,7 +54,7 @@ def checkpoint_content(
         "best": _stored(state.best),
         "latest": _stored(state.latest),
         "validation_due": state.validation_due,
-        "loss_sum": state.loss_sum,
+        "loss_sums": loss_sums,
         "loss_count": state.loss_count,
         "patience": attrs.asdict(state.patience),
         "training_weights": learner.training_weights,
@@ -110,12 +116,13 @@ class Checkpoint:
             before = json.loads(self.content["identity"])
         _check_same(before, identity, self.path)
 
-    def restore(self, learner: Learner, device: torch.device, tally: Tally | None) -> TrainState:
+    def restore(self, learner: Learner, device: torch.device, rank: int, tally: Tally | None) -> TrainState:
         """Load weights and moments into a run.
 
         Args:
             learner: Takes them.
             device: Where the run is.
+            rank: Which of its processes this is.
             tally: Takes the training batches counted since the last log; None where they are not measured, or by
                 another process.
 
@@ -130,8 +137,11 @@ class Checkpoint:
             if tally is not None:
                 tally.restore({name: tensor.numpy() for name, tensor in content["tally"].items()})
             loss_sum, loss_count, skipped, in_a_row = (
-                torch.as_tensor(content[name], dtype=torch.float32, device=device)
-                for name in ("loss_sum", "loss_count", "skipped", "skipped_in_a_row")
+                torch.as_tensor(number, dtype=torch.float32, device=device)
+                for number in (
+                    content["loss_sums"][rank],
+                    *(content[name] for name in ("loss_count", "skipped", "skipped_in_a_row")),
+                )
             )
             return TrainState(
                 step=content["step"],
@@ -151,7 +161,7 @@ class Checkpoint:
     def _damage(self) -> Iterator[None]:
         try:
             yield
-        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise ModelFileError(f"{self.path}: is damaged: {error}") from error
 
 

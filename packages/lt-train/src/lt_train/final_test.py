@@ -17,7 +17,7 @@ from lt_train.ranks import FabricRanks
 from lt_train.run import Run, shown
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState, Validation
-from lt_train.validate import validate
+from lt_train.validate import validate, warn_of_scores
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def score_test_split(run: Run, state: TrainState, samples: SampleIndex, stop: St
     if tally is None:
         run.leave(state, stop)
         return None
+    warn_of_scores(tally, "test", step)
     values = {f"{TEST}{name}": value for name, value in tally.values().items()}
     test = Validation(step, {TEST_LOSS: tally.mean_loss(), **values}, tally.table())
     text = "  ".join(f"{name} {value:.4g}" for name, value in shown(test.metrics).items())

@@ -24,7 +24,8 @@ class Measurement:
 
     Attributes:
         samples: How many there were.
-        metrics: Values by name, such as `f1_macro`, or `f1/cat` of a single class; NaN where one is not defined.
+        metrics: Values by name, such as `f1_macro`, or `f1/cat` of a single class; NaN where one is not defined, and
+            all of them where a score is not finite.
         table: Figures of each class, and the confusions.
     """
 

@@ -49,6 +49,12 @@ class FabricRanks:
         assert isinstance(together, torch.Tensor)
         return tuple(together.tolist())
 
+    def each(self, number: torch.Tensor) -> torch.Tensor:
+        """A number of each process, of shape () in each, as one tensor of shape (processes,)."""
+        gathered = self.fabric.all_gather(number) if self.fabric.world_size > 1 else number
+        assert isinstance(gathered, torch.Tensor)
+        return gathered.reshape(-1)
+
     def add_up(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Sum of an int64 array over the processes."""
         if self.fabric.world_size == 1:

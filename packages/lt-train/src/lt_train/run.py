@@ -36,11 +36,11 @@ from lt_train.result import TrainResult
 from lt_train.run_folder import RunFolder
 from lt_train.run_log import details
 from lt_train.run_report import write_report
-from lt_train.saving import Saver, check_weights
+from lt_train.saving import Saver, check_weights, complete_exports
 from lt_train.signals import StopRequest
 from lt_train.sources import ImageSource, Inputs, Source, Stream
 from lt_train.state import TrainState, Validation, improves
-from lt_train.validate import validate, validation_values
+from lt_train.validate import validate, validation_values, warn_of_scores
 
 logger = logging.getLogger(__name__)
 
@@ -119,14 +119,16 @@ class Run:
         """Go on from the checkpoint of the interrupted run.
 
         Raises:
-            ResumeError: It had other arguments or data.
+            ResumeError: It had other arguments or data, or its best model is gone.
             ModelFileError: The file is damaged.
         """
         checkpoint.check(self.identity)
         # The counts of all ranks were saved as one; the first goes on with them.
         tally = self.train_tally() if self.fabric.is_global_zero else None
-        state = checkpoint.restore(self.learner, self.fabric.device, tally)
+        state = checkpoint.restore(self.learner, self.fabric.device, self.fabric.global_rank, tally)
         state.tally = tally or self.train_tally()
+        if self.fabric.is_global_zero:
+            complete_exports(self.out, checkpoint.model, state, self.config.save_checkpoint_args)
         self.learner.finite.resumed(state)
         self.take_parts(state.split)
         logger.info("resumed from %s at step %d", self.out.checkpoint, state.step)
@@ -159,7 +161,7 @@ class Run:
             self.finish_step(state, loggers, progress, stop, check=True, save=True)
         source = self.source()
         if state.step < plan.steps and not self.out_of_patience(state) and not source.prepare(stop):
-            self.save(state, best=False, checkpoint=True)
+            self.save(state, best=False)
             self.leave(state, stop)
         inputs = source.inputs(self.stream, state.step)
         while state.step < plan.steps and not self.out_of_patience(state):
@@ -217,7 +219,9 @@ class Run:
             progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
         ended = self.out_of_patience(state)
         best = best and self.config.save_checkpoint_args.save_best
-        self.save(state, best=best, checkpoint=save or stopping or ended)
+        self.saver.look()
+        if save or stopping or ended or best:
+            self.save(state, best=best)
         if stopping and (state.step < self.plan.steps or state.validation_due):
             self.leave(state, stop)
 
@@ -293,6 +297,7 @@ class Run:
         if tally is None:
             return False
         self.name_missing(tally)
+        warn_of_scores(tally, "validation", state.step)
         state.latest, state.validation_due = Validation(state.step, validation_values(tally), tally.table()), False
         value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
         less = self.watched in LESS_IS_BETTER
@@ -319,20 +324,18 @@ class Run:
             details.debug("validation: no sample of %s; left out of averages over classes", ", ".join(missing))
         self.named_missing = True
 
-    def save(self, state: TrainState, *, best: bool, checkpoint: bool) -> None:
-        """Save what is asked for, on the first rank and in the background."""
-        self.saver.look()
-        if not (best or checkpoint):
-            return
+    def save(self, state: TrainState, *, best: bool) -> None:
+        """Save a checkpoint and what is exported with it, on the first rank and in the background."""
         check_weights(self.classifier, state.step, self.ranks)
-        if checkpoint and state.tally is not None:
+        loss_sums = self.ranks.each(state.loss_sum)
+        if state.tally is not None:
             state.tally.reduce(self.ranks)
             if not self.fabric.is_global_zero:
                 state.tally = self.train_tally()
         if self.fabric.is_global_zero or self.learner.sharded:
             saved = self.learner.snapshot()
         if self.fabric.is_global_zero:
-            self.saver.save(state, saved, self.batch_size, best=best, checkpoint=checkpoint)
+            self.saver.save(state, saved, loss_sums, self.batch_size, best=best)
         self.fabric.barrier()
 
     def asked_to_stop(self, stop: StopRequest) -> bool:

@@ -121,16 +121,26 @@ class RunFolder:
         if self.root.exists() and not self.root.is_dir():
             raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
         refuse_if_held(self.root)
-        if resume and not self.checkpoint.is_file():
-            raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start without `resume_interrupted`")
+        self.check_files(overwrite=overwrite, resume=resume)
+        if overwrite:
+            self._refuse_to_remove(used)
+
+    def check_files(self, *, overwrite: bool, resume: bool) -> None:
+        """What `check` says of the files in the folder, for who holds it.
+
+        Raises:
+            RunFolderError: The folder is not empty.
+            ResumeError: There is no checkpoint to resume from.
+        """
         found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
+        if resume and not self.checkpoint.is_file():
+            anew = "with `overwrite` in place of" if found else "without"
+            raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`")
         if found and not (overwrite or resume):
             raise RunFolderError(
                 f"{self.root}: exists and is not empty; choose another `out`, or set `overwrite` to replace the run "
                 "in it, or `resume_interrupted` to go on with it"
             )
-        if overwrite:
-            self._refuse_to_remove(used)
 
     def prepare(self, used: Iterable[Path] = ()) -> None:
         """Make the folder, and remove what an earlier run of ours left in it; other files and folders stay.

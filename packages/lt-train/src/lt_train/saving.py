@@ -14,12 +14,14 @@ import torch
 from lt_data import TaskSpec
 from lt_models import Classifier, ClassifierSpec
 from lt_train.checkpoint import checkpoint_content
-from lt_train.errors import TrainingDivergedError
-from lt_train.exported import ExportedModel
+from lt_train.config import SaveCheckpointArgs
+from lt_train.errors import ModelFileError, ResumeError, TrainingDivergedError
+from lt_train.exported import ExportedModel, load_exported, save_exported
 from lt_train.host_copies import HostCopies
 from lt_train.learner import Snapshot
 from lt_train.ranks import FabricRanks
 from lt_train.run_folder import RunFolder
+from lt_train.run_report import finite_or_none
 from lt_train.sharding import own_share
 from lt_train.signals import StopRequest
 from lt_train.state import TrainState
@@ -32,7 +34,8 @@ logger = logging.getLogger(__name__)
 class Saver:
     """Copies the state of a step, and writes the copy in the background; training stalls for the copy only.
 
-    Files of one step are written one after the other, the checkpoint after the best model that it knows of.
+    Files of one step are written one after the other, the checkpoint first: what a kill then leaves out is the
+    checkpoint's own model, see `complete_exports`. So each new best model comes with a checkpoint.
     """
 
     def __init__(
@@ -52,15 +55,17 @@ class Saver:
             content["training_weights"] = saved.training_weights
         self._writer.start(partial(self._copies.reserve, content))
 
-    def save(self, state: TrainState, learner: Snapshot, batch_size: int, *, best: bool, checkpoint: bool) -> None:
+    def save(
+        self, state: TrainState, learner: Snapshot, loss_sums: torch.Tensor, batch_size: int, *, best: bool
+    ) -> None:
         """Save a step: wait for the save before, copy, and leave the writing to the background.
 
         Args:
             state: As of this step.
             learner: As of this step.
+            loss_sums: `state.loss_sum` of each process, of shape (processes,).
             batch_size: Of the run, over all processes, before any split.
-            best: Export the model as the best.
-            checkpoint: Write the checkpoint, and export the model as the last if that was asked for.
+            best: Export the model as the best too.
 
         Raises:
             OutOfSpaceError: A file of the save before did not fit on the disk.
@@ -68,24 +73,14 @@ class Saver:
         """
         self._writer.wait()
         model = ExportedModel(self._task, self._spec, learner.weights, dict(state.metrics), state.step)
-        content = model.content()
-        if checkpoint:
-            content = checkpoint_content(model, learner, state, self._identity, batch_size)
-        copied = self._copies.take(content)
+        copied = self._copies.take(checkpoint_content(model, learner, state, loss_sums, self._identity, batch_size))
         exported = model.content() | {"model": copied["model"]}
-        files: list[tuple[Path, Mapping[str, Any]]] = []
+        files: list[tuple[Path, Mapping[str, Any]]] = [(self._out.checkpoint, copied)]
         if best:
             files.append((self._out.exported_best, exported))
-        if checkpoint:
-            files.append((self._out.checkpoint, copied))
-            if self._export_last:
-                files.append((self._out.exported_last, exported))
+        if self._export_last:
+            files.append((self._out.exported_last, exported))
         self._writer.start(partial(_write_all, files))
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being written."""
-        return self._writer.busy
 
     def look(self) -> None:
         """Raise what went wrong in the background, as soon as it is known; see `save`."""
@@ -110,6 +105,30 @@ class Saver:
         self.wait()
 
 
+def complete_exports(out: RunFolder, model: ExportedModel, state: TrainState, asked: SaveCheckpointArgs) -> None:
+    """Export what a kill left out after the checkpoint was written.
+
+    Args:
+        out: The run's.
+        model: That of the checkpoint.
+        state: Likewise.
+        asked: What is exported.
+
+    Raises:
+        ResumeError: The best model so far is of an earlier step, and its file is gone or another's.
+        OutOfSpaceError: A file does not fit on the disk.
+    """
+    if asked.save_last and not _holds(out.exported_last, state.step, state.metrics):
+        save_exported(out.exported_last, model)
+    if asked.save_best and state.best and not _holds(out.exported_best, state.best.step, state.best.metrics):
+        if state.best.step != model.step:
+            raise ResumeError(
+                f"{out.exported_best}: is missing, or not the best model so far, that of step {state.best.step}; put "
+                "that file back, or start anew with `overwrite` in place of `resume_interrupted`"
+            )
+        save_exported(out.exported_best, model)
+
+
 def check_weights(classifier: Classifier, step: int, ranks: FabricRanks) -> None:
     """Refuse to save weights that one step has thrown out of the range of numbers; all processes must ask.
 
@@ -126,3 +145,12 @@ def check_weights(classifier: Classifier, step: int, ranks: FabricRanks) -> None
 def _write_all(files: list[tuple[Path, Mapping[str, Any]]]) -> None:
     for path, content in files:
         write_torch_file(path, content)
+
+
+def _holds(path: Path, step: int, metrics: Mapping[str, float]) -> bool:
+    """Whether an exported model is whole and of that step and validation."""
+    try:
+        found = load_exported(path)
+    except ModelFileError:
+        return False
+    return found.step == step and finite_or_none(found.metrics) == finite_or_none(metrics)

@@ -19,11 +19,13 @@ class StopRequest:
     Attributes:
         signal: Its number, 0 for none.
         urgent: It came a second time: nothing is waited for.
+        at_once: There is nothing left to save: signals act at once.
     """
 
     def __init__(self) -> None:
         self.signal = 0
         self.urgent = False
+        self.at_once = False
 
     def agree(self, number: int) -> None:
         """Take over the signal of another rank, 0 for none; one that comes meanwhile is not forgotten."""
@@ -34,6 +36,11 @@ class StopRequest:
         """Do what the signal would have done at once: KeyboardInterrupt, or exit status 128 + signal."""
         if self.signal:
             leave(self.signal)
+
+    def obey_at_once(self) -> None:
+        """Obey what came before, and from now on each signal as it comes."""
+        self.at_once = True
+        self.obey()
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
@@ -57,11 +64,14 @@ def leave_on_signals() -> Iterator[None]:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note signals while the block runs; a second one of the same kind acts at once. Only the main thread can."""
+    """Note signals while the block runs; a second one of the same kind acts at once, and after `obey_at_once` each one.
+
+    Only the main thread can.
+    """
     request = StopRequest()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.signal == number:
+        if request.signal == number or request.at_once:
             request.urgent = True
             leave(number)
         request.signal = number

@@ -46,7 +46,7 @@ from lt_train.run_folder import RunFolder, remove_if_empty
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
 from lt_train.settings_file import write_settings
-from lt_train.signals import StopRequest, leave_on_signals, stop_request
+from lt_train.signals import StopRequest, stop_request
 from lt_train.state import TrainState, Validation
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ def fit(
     asked: Mapping[str, Any] | None = None,
     has_weights: bool = False,
     resume: bool = False,
+    overwrite: bool = True,
     earlier: Sequence[logging.LogRecord] = (),
     page: Page | None = None,
 ) -> TrainResult:
@@ -84,6 +85,8 @@ def fit(
         asked: What starts the same run again, as plain values, for `config.yaml`; None writes none.
         has_weights: Whether the backbone starts from weights, not from random numbers; "auto" settings depend on it.
         resume: Go on from the checkpoint in `out`.
+        overwrite: Replace the run that is in `out`; False refuses a folder that another process has filled since it was
+            checked.
         earlier: Log records from before, such as which weights were loaded, for `train.log`.
         page: Writes a page about the run. It is called in the first process, with the result and the device that
             validated, when all other files are on the disk and before the loggers end: those that keep the model keep
@@ -94,11 +97,12 @@ def fit(
             metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
             torch.compile's, a logger is not installed, an argument is no plain value, the model cannot take images of
             this size, or its batch normalisation, of one image at a time, has a single value.
-        ResumeError: The interrupted run had other arguments or data.
+        ResumeError: The interrupted run had other arguments or data, or the file of its best model is gone.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but more than 1 % of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
-        RunFolderError: Another process is running in `out`, or images lie in what an earlier run left there.
+        RunFolderError: Another process is running in `out`, or has run there since `out` was checked; or images lie in
+            what an earlier run left there.
         OutOfSpaceError: A file does not fit on the disk.
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
@@ -123,6 +127,7 @@ def fit(
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
+            out.check_files(overwrite=overwrite, resume=resume)
             prepare(out, data, resume=resume)
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
@@ -184,11 +189,12 @@ def _begin_files(out: RunFolder, state: TrainState, asked: Mapping[str, Any] | N
 
 
 def _end(run: Run, state: TrainState, loggers: Loggers, stop: StopRequest) -> TrainResult:
-    """Test where there is a test split, and hand everything to the loggers."""
+    """Test where there is a test split, and hand everything to the loggers; but for the test, signals act at once."""
     run.report(state)
     test: Validation | None = None
     if run.data.test is not None:
         test = score_test_split(run, state, run.data.test, stop)
+    stop.obey_at_once()
     if test is not None:
         loggers.log(state.step, test.metrics)
         run.report(state, test)
@@ -199,8 +205,7 @@ def _end(run: Run, state: TrainState, loggers: Loggers, stop: StopRequest) -> Tr
 
 
 def _with_page(page: Page, result: TrainResult, device: torch.device, loggers: Loggers) -> TrainResult:
-    with leave_on_signals():
-        file = page(result, device)
+    file = page(result, device)
     if file is None:
         return result
     loggers.report(file)

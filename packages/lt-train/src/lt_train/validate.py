@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -16,6 +17,8 @@ from lt_train.metrics.plan import LOSS, VAL, MetricPlan
 from lt_train.metrics.tally import Tally
 from lt_train.ranks import FabricRanks
 from lt_train.signals import StopRequest
+
+logger = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch")
 
@@ -98,6 +101,19 @@ def shared_pace(
         batch = idle if batch is None else batch
         if batch is not None:
             yield batch
+
+
+def warn_of_scores(tally: Tally, split: str, step: int) -> None:
+    """Say that a model gives scores that are not numbers, and how many images have them."""
+    if tally.not_finite:
+        logger.warning(
+            "%s of the model of step %d: the scores of %d of %d images are not finite, so no metric is defined; lower "
+            "model_args.lr",
+            split,
+            step,
+            tally.not_finite,
+            tally.samples,
+        )
 
 
 def validation_values(tally: Tally) -> dict[str, float]:

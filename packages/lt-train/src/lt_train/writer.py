@@ -13,11 +13,6 @@ class BackgroundWriter:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running."""
-        return self._thread is not None and self._thread.is_alive()
-
     def start(self, job: Callable[[], None]) -> None:
         """Start a job once the one before is done.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,17 @@ import torch
 from lt_data import DatasetIndex, Preprocessing, TaskSpec, TransformConfig, build_index, load_data_config
 from lt_data.torch import Augmentation
 from lt_models import Classifier, create_classifier
-from lt_train import CalibrationArgs, LoggerArgs, MetricArgs, ModelArgs, RunFolder, TrainConfig, TrainData, fit
+from lt_train import (
+    CalibrationArgs,
+    LoggerArgs,
+    MetricArgs,
+    ModelArgs,
+    RunFolder,
+    SaveCheckpointArgs,
+    TrainConfig,
+    TrainData,
+    fit,
+)
 
 SPEC = Preprocessing(image_size=(32, 32), resize_scale=1.0)
 KINDS = {
@@ -33,6 +44,14 @@ def stop_in_step(number: int, classifier: Classifier) -> None:
             raise InterruptedError
 
     classifier.head.register_forward_pre_hook(count)
+
+
+def wait_for_step(step: int, out: RunFolder) -> None:
+    """Until the first process has written that checkpoint, which the others do not wait for."""
+    end = time.monotonic() + 60.0
+    while torch.load(out.checkpoint, weights_only=True)["step"] != step:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def learn(out: RunFolder, kind: str, index: DatasetIndex, processes: str, stop: int = 0, resume: bool = False) -> None:
@@ -57,6 +76,7 @@ def learn(out: RunFolder, kind: str, index: DatasetIndex, processes: str, stop: 
             model_args=ModelArgs(lr=1e-3, ema_decay=0.9, sampler="balanced", **KINDS[kind]),
             metric_args=MetricArgs(train=True, expected_calibration_error=CalibrationArgs()),
             logger_args=LoggerArgs(log_every_num_steps=4, val_every_num_steps=4),
+            save_checkpoint_args=SaveCheckpointArgs(save_every_num_steps=3),
             **json.loads(processes),
         ),
         resume=resume,
@@ -73,7 +93,7 @@ def main() -> None:
             continue
         with suppress(InterruptedError):
             learn(out, "whole", index, processes, stop=7)
-        assert torch.load(out.checkpoint, weights_only=True)["step"] == 4
+        wait_for_step(6, out)  # between two logs
         learn(out, "whole", index, processes, resume=True)
 
 

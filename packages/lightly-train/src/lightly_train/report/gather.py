@@ -68,6 +68,7 @@ def gather(run: FinishedRun) -> ReportData:
     Raises:
         DatasetError: Too many validation images can no longer be read.
         ImageDecodeError: One cannot, and such images are not to be skipped.
+        ModelFileError: The model's scores are not finite.
         OSError: A file of the run cannot be read.
     """
     result, index, folder = run.result, run.index, RunFolder(run.result.out)

@@ -34,14 +34,14 @@ class MulticlassTally(Tally):
         self.counts["bins"] = np.zeros((2, plan.num_bins), dtype=np.int64)
         self.rows["pairs"] = [np.empty(0, dtype=np.int64)]
 
-    def update(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
-        """Count a batch."""
+    def _support(self, targets: npt.NDArray[Any]) -> Ints:
+        return np.bincount(targets, minlength=len(self.plan.classes))
+
+    def _count(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
         num_classes = len(self.plan.classes)
         predicted = scores.argmax(axis=1)
         correct = predicted == targets
-        self.counts["samples"] += len(targets)
         self.counts["predicted"] += np.bincount(predicted, minlength=num_classes)
-        self.counts["support"] += np.bincount(targets, minlength=num_classes)
         self.counts["true_positives"] += np.bincount(targets[correct], minlength=num_classes)
         self.rows["pairs"].append(targets.astype(np.int64) * num_classes + predicted)
         if self.plan.topk:
@@ -51,11 +51,10 @@ class MulticlassTally(Tally):
             for hits, k in zip(self.counts["hits"], self.plan.topk, strict=True):
                 hits += np.bincount(targets[rank < k], minlength=num_classes)
         if self.plan.num_bins:
-            confidence = np.nan_to_num(scores.max(axis=1))
-            self.counts["bins"] += count_bins(confidence, correct, self.plan.num_bins)
+            self.counts["bins"] += count_bins(scores.max(axis=1), correct, self.plan.num_bins)
 
-    def values(self) -> dict[str, float]:
-        """Metrics by name; all in [0, 1], but for Matthews' coefficient in [-1, 1]."""
+    def _values(self) -> dict[str, float]:
+        """All in [0, 1], but for Matthews' coefficient in [-1, 1]."""
         values: dict[str, float] = {}
         support = self.counts["support"]
         for k, hits in zip(self.plan.topk, self.counts["hits"], strict=True):
@@ -76,7 +75,7 @@ class MulticlassTally(Tally):
                 values |= self._by_name(key, self._classes.by_class(key)) if key in self.plan.metrics else {}
         return values
 
-    def table(self) -> ClassTable:
+    def _table(self) -> ClassTable:
         """Precision, recall, F1 and support of each class, and the confusions."""
         support = self.counts["support"]
         columns = {key: present_only(self._classes.by_class(key), support) for key in COLUMNS}

@@ -11,7 +11,7 @@ from lt_train.metrics.averages import ClassCounts, mean_over_classes
 from lt_train.metrics.config import Average
 from lt_train.metrics.plan import MetricPlan
 from lt_train.metrics.ranking import auroc, average_precision, rank
-from lt_train.metrics.tally import ClassTable, Floats, Scores, Tally, present_only
+from lt_train.metrics.tally import ClassTable, Floats, Ints, Scores, Tally, present_only
 
 RANKINGS = {"auroc": auroc, "average_precision": average_precision}
 
@@ -35,21 +35,22 @@ class MultilabelTally(Tally):
             self.rows["scores"] = [np.empty((0, len(plan.classes)), dtype=np.float32)]
             self.rows["targets"] = [np.empty((0, len(plan.classes)), dtype=np.bool_)]
 
-    def update(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
-        """Count a batch."""
+    def _support(self, targets: npt.NDArray[Any]) -> Ints:
+        support: Ints = (targets > 0.5).sum(axis=0)
+        return support
+
+    def _count(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
         present = targets > 0.5
         predicted = scores > np.asarray(self.plan.threshold, dtype=np.float32)
-        self.counts["samples"] += len(targets)
         self.counts["predicted"] += predicted.sum(axis=0)
-        self.counts["support"] += present.sum(axis=0)
         self.counts["true_positives"] += (predicted & present).sum(axis=0)
         self.counts["exact"] += (predicted == present).all(axis=1).sum()
         if self.plan.keeps_scores:
             self.rows["scores"].append(scores)
             self.rows["targets"].append(present)
 
-    def values(self) -> dict[str, float]:
-        """Metrics by name, all in [0, 1]; rankings NaN where no class has both samples with it and without."""
+    def _values(self) -> dict[str, float]:
+        """All in [0, 1]; rankings NaN where no class has both samples with it and without."""
         plan, classes = self.plan, self._classes
         rankings = self._rankings()
         decisions = max(1, self.samples * len(plan.classes))
@@ -74,7 +75,7 @@ class MultilabelTally(Tally):
                     values |= self._by_name(key, rankings[key] if key in rankings else classes.by_class(key))
         return values
 
-    def table(self) -> ClassTable:
+    def _table(self) -> ClassTable:
         """Precision, recall, F1, average precision, AUROC and support of each class."""
         support = self.counts["support"]
         columns = {key: present_only(self._classes.by_class(key), support) for key in ("precision", "recall", "f1")}

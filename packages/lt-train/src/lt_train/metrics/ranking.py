@@ -18,26 +18,24 @@ class Ranking:
     Attributes:
         positives: Samples with the class, int64 of shape (K,) for K distinct scores.
         negatives: Samples without it, likewise.
-        defined: False where a score is NaN.
     """
 
     positives: Ints
     negatives: Ints
-    defined: bool
 
 
 def rank(scores: Scores, positive: Flags) -> Ranking:
     """Sort samples by score, those of the same score together.
 
     Args:
-        scores: float32 of shape (N,).
+        scores: Finite, float32 of shape (N,).
         positive: Of shape (N,).
     """
     order = np.argsort(-scores)
     ranked, flags = scores[order], positive[order].astype(np.int64)
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], np.ones(min(1, len(ranked)), dtype=np.bool_)))
     positives = np.diff(np.cumsum(flags)[last], prepend=0)
-    return Ranking(positives, np.diff(last + 1, prepend=0) - positives, not np.isnan(scores).any())
+    return Ranking(positives, np.diff(last + 1, prepend=0) - positives)
 
 
 def auroc(ranking: Ranking) -> float:
@@ -46,11 +44,11 @@ def auroc(ranking: Ranking) -> float:
     That is the Mann-Whitney statistic over the number of pairs, here a ratio of integers.
 
     Returns:
-        In [0, 1]; NaN where all are positive, or none is, or a score is NaN.
+        In [0, 1]; NaN where all are positive, or none is.
     """
     positives, negatives = ranking.positives, ranking.negatives
     pairs = int(positives.sum()) * int(negatives.sum())
-    if not pairs or not ranking.defined:
+    if not pairs:
         return float("nan")
     lower = np.cumsum(negatives[::-1])[::-1] - negatives
     return int((positives * (2 * lower + negatives)).sum()) / (2 * pairs)
@@ -62,11 +60,11 @@ def average_precision(ranking: Ranking) -> float:
     Samples of the same score pass a threshold together, and nothing is interpolated.
 
     Returns:
-        In [0, 1]; NaN where none is positive, or a score is NaN.
+        In [0, 1]; NaN where none is positive.
     """
     positives, negatives = ranking.positives, ranking.negatives
     total = int(positives.sum())
-    if not total or not ranking.defined:
+    if not total:
         return float("nan")
     found = np.cumsum(positives)
     precision = found / (found + np.cumsum(negatives))

@@ -56,6 +56,9 @@ class Tally(ABC):
 
     Whoever counts a sample, in whichever batch and order, the values are the same to the bit.
 
+    A sample with a score that is not finite is in the support of its classes and in nothing else: it is neither right
+    nor wrong. One such sample, and no metric is defined.
+
     Attributes:
         plan: What is computed.
         counts: int64 arrays by name, which add up over processes.
@@ -73,10 +76,10 @@ class Tally(ABC):
             name: np.zeros(num_classes, dtype=np.int64) for name in ("true_positives", "predicted", "support")
         }
         self.counts["samples"] = np.zeros(1, dtype=np.int64)
+        self.counts["not_finite"] = np.zeros(1, dtype=np.int64)
         self.counts["loss"] = np.zeros(3, dtype=np.int64)
         self.rows = {}
 
-    @abstractmethod
     def update(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
         """Count a batch.
 
@@ -84,19 +87,50 @@ class Tally(ABC):
             scores: Probabilities, float32 of shape (N, classes).
             targets: Class indices of shape (N,); for multilabel 0 and 1, of shape (N, classes).
         """
+        finite = np.isfinite(scores).all(axis=1)
+        self.counts["samples"] += len(targets)
+        self.counts["not_finite"] += (~finite).sum()
+        self.counts["support"] += self._support(targets)
+        self._count(scores[finite], targets[finite])
 
-    @abstractmethod
     def values(self) -> dict[str, float]:
         """Metrics by name, class-wise ones as `f1/cat`; NaN where one is not defined."""
+        values = self._values()
+        return dict.fromkeys(values, float("nan")) if self.not_finite else values
+
+    def table(self) -> ClassTable:
+        """Figures of each class; the confusions are those of samples with finite scores."""
+        table = self._table()
+        if not self.not_finite:
+            return table
+        undefined = {name: np.full_like(column, np.nan) for name, column in table.columns.items()}
+        return attrs.evolve(table, columns=undefined)
 
     @abstractmethod
-    def table(self) -> ClassTable:
-        """Figures of each class."""
+    def _support(self, targets: npt.NDArray[Any]) -> Ints:
+        """Samples of each class, of shape (classes,)."""
+
+    @abstractmethod
+    def _count(self, scores: Scores, targets: npt.NDArray[Any]) -> None:
+        """Count samples whose scores are all finite; as `update`."""
+
+    @abstractmethod
+    def _values(self) -> dict[str, float]:
+        """What `values` gives, of the samples that `_count` has counted."""
+
+    @abstractmethod
+    def _table(self) -> ClassTable:
+        """What `table` gives, likewise."""
 
     @property
     def samples(self) -> int:
         """How many samples were counted."""
         return int(self.counts["samples"][0])
+
+    @property
+    def not_finite(self) -> int:
+        """How many of them have a score that is not finite."""
+        return int(self.counts["not_finite"][0])
 
     def update_loss(self, losses: npt.NDArray[np.float32]) -> None:
         """Count the loss of each sample of a batch, ≥ 0, of shape (N,)."""
