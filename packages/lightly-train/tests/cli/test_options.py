@@ -133,6 +133,19 @@ def test_a_value_is_read_as_its_option_means_it(words, values):
     assert not found.problems
 
 
+@pytest.mark.parametrize("text", ["|", ">", "#", "- a", "a: b", '"x"', "*", "&", "!", "%", "@", "~", "'1'"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data.label_delimiter", "data.split_group_column", "data.csv_label_type", "data.train", "data.classes.0"),
+        *("out", "data.val", "data", "steps", "model_args.layer_decay", "model_args.loss"),
+    ],
+)
+def test_text_paths_and_words_are_taken_as_typed_whatever_yaml_makes_of_them(name, text):
+    found = collect([f"--{name}", text], train.kinds())
+    assert list(found.values.values()) == [text]
+
+
 def test_a_key_of_a_mapping_goes_into_the_mapping_wherever_it_stands():
     words = ["--model-args.class-weights.Größe", "2", "--model-args.class-weights", "{cat: 3}"]
     typed = collect(words, train.kinds()).values
