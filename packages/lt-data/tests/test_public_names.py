@@ -64,6 +64,8 @@ NAMES = [
     "scan_images",
     "select_labels",
     "structure",
+    "unknown_key",
+    "unreadable_yaml",
     "usable_processors",
     "write_split",
 ]

@@ -56,3 +56,4 @@ from .validators import above as above
 from .validators import at_least as at_least
 from .validators import between as between
 from .validators import is_whole as is_whole
+from .yaml_errors import unreadable_yaml as unreadable_yaml
