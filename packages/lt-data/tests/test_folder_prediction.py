@@ -138,6 +138,17 @@ def test_an_interrupted_table_is_gone_on_with_and_ends_as_if_nothing_had_happene
     assert sum(model.batches) == 4 - done, "the broken image is the fourth"
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_resumed_table_tells_of_unreadable_images_of_the_calls_before_too(folder, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    first = run(folder, out)
+    again = run(folder, out, resume=True)
+    assert (again.count, again.skipped) == (0, first.count + len(first.unreadable))
+    assert again.unreadable == first.unreadable != ()
+    (folder / first.unreadable[0].path).unlink()
+    assert run(folder, out, resume=True).unreadable == ()
+
+
 def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(PredictionArgumentError, match=r"out\.csv: is there already"):
