@@ -56,6 +56,7 @@ NAMES = [
     "load_data_config",
     "load_image",
     "load_inputs",
+    "nearest",
     "predict_folder",
     "preprocess",
     "resolve_transforms",

@@ -9,6 +9,7 @@ from .errors import PredictionArgumentError as PredictionArgumentError
 from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
 from .errors import listed as listed
+from .errors import nearest as nearest
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
 from .folder_prediction import FolderPrediction as FolderPrediction
