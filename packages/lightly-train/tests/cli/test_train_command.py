@@ -207,6 +207,11 @@ def test_a_file_that_is_no_yaml_is_told_by_line_and_column_and_nothing_else_is(c
         (["--torch-compile-args", "x"], "torch_compile_args"),
         (["--strategy", "ddq"], "strategy"),
         (["--num-nodes", "0"], "num_nodes"),
+        (
+            ["--metric-args.f1.average", "makro"],
+            "metric_args.f1.average: expected 'micro' or 'macro' or 'weighted', got 'makro'",
+        ),
+        (["--devices", "[0, x]"], "devices: expected an integer, got 'x'"),
     ],
 )
 def test_wrong_values_are_named_by_their_place(call, words, message):
