@@ -68,19 +68,25 @@ def read_value(text: str, kind: Any) -> Any:
         return text
     is_list = any(get_origin(one) is tuple for one in expected) and str not in expected
     value = read_yaml(f"[{text}]" if is_list and not text.lstrip().startswith(("[", "{")) else text, otherwise=text)
-    return value if Any in expected or any(_may_be(value, one, expected) for one in expected) else text
+    if Path in expected and isinstance(value, dict) and not _is_mapping(text, value, expected):
+        return text
+    return value if Any in expected or any(_may_be(value, one) for one in expected) else text
 
 
 def _is_text(kind: Any) -> bool:
     return kind in (str, Path, NoneType) or get_origin(kind) is Literal
 
 
-def _may_be(value: Any, kind: Any, expected: tuple[Any, ...]) -> bool:
+def _is_mapping(text: str, value: dict[Any, Any], expected: tuple[Any, ...]) -> bool:
+    """Whether a mapping is meant, in braces or with keys that are known; `a: b` is the name of a file."""
+    known = (fields(one) for one in expected if attrs.has(one))
+    return text.lstrip().startswith("{") or any(value.keys() <= names.keys() for names in known)
+
+
+def _may_be(value: Any, kind: Any) -> bool:
     """Whether a value that YAML has made of a text is of a kind: number, list or mapping; never another text."""
     if isinstance(value, dict):
-        # `a: b` may be the name of a file.
-        keys_fit = Path not in expected or (attrs.has(kind) and value.keys() <= fields(kind).keys())
-        return keys_fit and (attrs.has(kind) or get_origin(kind) is dict)
+        return attrs.has(kind) or get_origin(kind) is dict
     if isinstance(value, list):
         return get_origin(kind) is tuple
     return isinstance(value, (bool, int, float)) and kind in (bool, int, float)
