@@ -5,6 +5,7 @@ import shlex
 import shutil
 import socket
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -43,6 +44,12 @@ def image(data):
 
 def test_the_public_names_are_exactly_these():
     assert sorted(lightly_train.__all__) == NAMES
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert lightly_train.__version__ == metadata.version("lightly-train")
+    with pytest.raises(AttributeError, match="no_such_name"):
+        lightly_train.no_such_name  # noqa: B018
 
 
 @pytest.mark.parametrize("name", NAMES)

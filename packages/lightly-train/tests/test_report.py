@@ -476,7 +476,31 @@ def test_what_auto_became_is_in_the_report(run, tmp_path):
     for name in ("model_args.lr_warmup_steps", "logger_args.val_every_num_steps"):
         assert f"<code>{name}</code></th>" in text
         assert escaped(settings["reasons"][name]) in text
-    assert "<code>32-true</code>" in text.replace("<bdi>", "").replace("</bdi>", "")
+    shown = text.replace("<bdi>", "").replace("</bdi>", "")
+    for value in ("32-true", "cross_entropy", "[32, 32]", "val_metric/top1_acc_micro"):
+        assert f"<code>{escaped(value)}</code>" in shown
+
+
+def test_what_every_setting_became_is_there_as_json_has_it(run, tmp_path):
+    out = run(tmp_path / "run").out
+    found = json.loads((out / "settings.json").read_text(encoding="utf-8"))["resolved"]
+    expected = {
+        "early_stopping_args": None,
+        "metric_args.classwise": False,
+        "metric_args.watch_metric": "val_metric/top1_acc_micro",
+        "metric_args.accuracy": "auto",
+        "model_args.asymmetric_gammas": [0.0, 4.0],
+        "model_args.loss": "cross_entropy",
+        "model_args.head": "linear",
+        "transform_args.image_size": [32, 32],
+        "transform_args.num_channels": 3,
+        "transform_args.normalize.mean": [0.5, 0.5, 0.5],
+        "loader_args.pin_memory": False,
+        "devices": 1,
+        "accelerator": "cpu",
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert "None" not in found.values()
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])

@@ -28,6 +28,12 @@ def test_a_folder_in_place_of_a_file_is_told_how_folders_go_in(tmp_path):
         load_data_config(tmp_path / "nothing.yaml")
 
 
+def test_a_file_that_is_no_yaml_is_told_by_line_and_column_in_one_line(tmp_path):
+    (tmp_path / "data.yaml").write_text("train: a\nclasses:\n\t0: cat\n")
+    with pytest.raises(ConfigError, match="line 3, column 1: YAML takes blanks, not tabs, for indentation$"):
+        load_data_config(tmp_path / "data.yaml")
+
+
 def test_the_dict_of_the_reference_page_is_understood():
     config = load_data_config({**VALID, "ignore_classes": [0]})
     assert config.train == Path("data/train")

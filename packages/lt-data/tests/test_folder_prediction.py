@@ -149,6 +149,17 @@ def test_a_table_with_unicode_line_ends_in_paths_is_gone_on_with(folder, tmp_pat
     assert out.read_bytes() == content
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_resumed_table_tells_of_unreadable_images_of_the_calls_before_too(folder, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    first = run(folder, out)
+    again = run(folder, out, resume=True)
+    assert (again.count, again.skipped) == (0, first.count + len(first.unreadable))
+    assert again.unreadable == first.unreadable != ()
+    (folder / first.unreadable[0].path).unlink()
+    assert run(folder, out, resume=True).unreadable == ()
+
+
 def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(PredictionArgumentError, match=r"out\.csv: is there already"):

@@ -46,7 +46,11 @@ def test_weights_are_given_by_id_or_name_and_others_are_1():
 
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [({"bird": 2.0}, r"'bird' is neither an ID nor a name; there are 4 \(cat\)"), ({4: 1.0, "cat": 2.0}, "same class")],
+    [
+        ({"bird": 2.0}, r"'bird' is neither an ID nor a name; there are 4 \(cat\)"),
+        ({"cta": 2.0}, r"'cta' is neither an ID nor a name; did you mean 'cat'\?"),
+        ({4: 1.0, "cat": 2.0}, "same class"),
+    ],
 )
 def test_weights_of_no_class_or_twice_of_one_are_refused(weights, message):
     with pytest.raises(TrainConfigError, match=message):

@@ -61,6 +61,13 @@ def test_a_pickle_bomb_is_refused_and_never_unpickled(tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("name", ["m.onnx", "m.TRT", "m.engine"])
+def test_a_model_that_only_predicts_is_answered_with_what_takes_it(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x08\x08")
+    with pytest.raises(ModelFileError, match=rf"{name}: .*`lt_export.load`.*`lightly-train predict`.*\.pt"):
+        load_exported(tmp_path / name)
+
+
 def test_files_that_are_not_ours_are_named(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")

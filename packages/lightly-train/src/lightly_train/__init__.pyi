@@ -10,3 +10,5 @@ from .results import OnnxExport as OnnxExport
 from .results import TensorRTExport as TensorRTExport
 from .results import TrainResult as TrainResult
 from .train import train_image_classification as train_image_classification
+
+__version__: str

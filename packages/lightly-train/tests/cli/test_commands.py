@@ -121,6 +121,10 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
     again = call("predict", onnx_model, folder, "--out", out, "--resume")
     assert out.read_bytes() == whole
     assert "there already: " in again.err
+    finished = call("predict", onnx_model, folder, "--out", out, "--resume")
+    assert finished.status == again.status == 2
+    assert "red/broken.png: " in finished.err.replace("\\", "/")
+    assert f"images classified: 0, unreadable: 1, there already: {len(rows)}" in finished.err
 
 
 @pytest.mark.parametrize(

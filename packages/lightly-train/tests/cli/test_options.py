@@ -122,6 +122,9 @@ def test_each_option_is_found_where_its_value_belongs_with_dashes_and_with_under
         (["--logger-args.mlflow.run-name", "null"], {"logger_args.mlflow.run_name": None}),
         (["--logger-args.mlflow.tags.team", "no"], {"logger_args.mlflow.tags.team": "no"}),
         (["--out", "a=b"], {"out": "a=b"}),
+        (["--data", "{trian: a}"], {"data": {"trian": "a"}}),
+        (["--data", "train: a"], {"data": {"train": "a"}}),
+        (["--data", "5"], {"data": "5"}),
         (["--out=--a"], {"out": "--a"}),
         (["--torch-compile-args.mode", "max-autotune"], {"torch_compile_args.mode": "max-autotune"}),
     ],
@@ -131,6 +134,19 @@ def test_a_value_is_read_as_its_option_means_it(words, values):
     assert {".".join(place): value for place, value in found.values.items()} == values
     assert [type(value) for value in found.values.values()] == [type(value) for value in values.values()]
     assert not found.problems
+
+
+@pytest.mark.parametrize("text", ["|", ">", "#", "- a", "a: b", '"x"', "*", "&", "!", "%", "@", "~", "'1'"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data.label_delimiter", "data.split_group_column", "data.csv_label_type", "data.train", "data.classes.0"),
+        *("out", "data.val", "data", "steps", "model_args.layer_decay", "model_args.loss"),
+    ],
+)
+def test_text_paths_and_words_are_taken_as_typed_whatever_yaml_makes_of_them(name, text):
+    found = collect([f"--{name}", text], train.kinds())
+    assert list(found.values.values()) == [text]
 
 
 def test_a_key_of_a_mapping_goes_into_the_mapping_wherever_it_stands():

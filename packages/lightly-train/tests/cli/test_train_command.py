@@ -181,6 +181,23 @@ def test_a_file_that_describes_data_is_not_taken_for_one_of_arguments(call, data
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("out: a\ndata:\n\ttrain: x\n", "line 3, column 1: YAML takes blanks, not tabs, for indentation"),
+        ("out: b\nmodel: c: d\n", "line 2, column 9: mapping values are not allowed here"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_told_by_line_and_column_and_nothing_else_is(call, tmp_path, text, reason):
+    file = tmp_path / "run.yaml"
+    if text is not None:
+        file.write_text(text)
+    failed = call("train", "--config", file)
+    assert failed.status == 2
+    assert failed.err == f"error: --config: cannot read {file} as a YAML file: {reason}\n"
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--config", "nothing.yaml"], "cannot read nothing.yaml as a YAML file"),
@@ -190,6 +207,11 @@ def test_a_file_that_describes_data_is_not_taken_for_one_of_arguments(call, data
         (["--torch-compile-args", "x"], "torch_compile_args"),
         (["--strategy", "ddq"], "strategy"),
         (["--num-nodes", "0"], "num_nodes"),
+        (
+            ["--metric-args.f1.average", "makro"],
+            "metric_args.f1.average: expected 'micro' or 'macro' or 'weighted', got 'makro'",
+        ),
+        (["--devices", "[0, x]"], "devices: expected an integer, got 'x'"),
     ],
 )
 def test_wrong_values_are_named_by_their_place(call, words, message):

@@ -10,6 +10,7 @@ from .errors import PredictionArgumentError as PredictionArgumentError
 from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
 from .errors import listed as listed
+from .errors import nearest as nearest
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
 from .files import user_path as user_path
@@ -60,3 +61,4 @@ from .validators import above as above
 from .validators import at_least as at_least
 from .validators import between as between
 from .validators import is_whole as is_whole
+from .yaml_errors import unreadable_yaml as unreadable_yaml

@@ -15,6 +15,7 @@ from lt_data.errors import ConfigError, Problem, listed
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least, is_whole
+from lt_data.yaml_errors import unreadable_yaml
 
 Split = Literal["train", "val", "test"]
 
@@ -269,7 +270,7 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([Problem("data", f"cannot read {file} as a YAML file: {error}")]) from error
+        raise ConfigError([Problem("data", unreadable_yaml(file, error))]) from error
     if not isinstance(content, dict):
         what = f"{file} must hold keys such as `train` and `val`, as YAML; it holds {repr(content)[:60]}"
         raise ConfigError([Problem("data", f"{what}; a table of images is given as {{'train_csv': ...}}")])

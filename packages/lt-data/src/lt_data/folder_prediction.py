@@ -70,8 +70,8 @@ class FolderPrediction:
     Attributes:
         predictions: One for each image, in the order of their paths; empty where they went into a file.
         count: Images classified in this call.
-        skipped: Images that the file had already.
-        unreadable: Those of this call that could not be read, with the reason as `error`.
+        skipped: Images that the file had already, unreadable ones among them.
+        unreadable: Those that could not be read, in this call or, by the file, before, with the reason as `error`.
         problems: Folders that could not be read, and links that lead nowhere.
         notes: What was passed over, as lines for a log.
     """
@@ -115,7 +115,7 @@ def predict_folder(
         num_workers: Threads that read images; None takes one for each usable processor.
         resume: Whether to go on with an `out` that an interrupted call left. Folder, model, task, `topk` and
             `threshold` must be those that `<out>.json` beside it says. Images that could not be read are not tried
-            again.
+            again; they are in `unreadable` again.
         progress: Called with the images done and in all.
         model: Tells models apart, such as a digest; for `resume`.
 
@@ -141,12 +141,13 @@ def predict_folder(
         "model": model,
         "task": hashlib.sha256(task.to_json().encode()).hexdigest(),
     }
-    done = _done(target, asked) if target is not None else frozenset()
+    done = _done(target, asked) if target is not None else {}
     keys = [_key(scan.samples, i) for i in range(len(scan.samples))]
     wanted = [i for i, key in enumerate(keys) if key not in done]
     skipped, finished = len(keys) - len(wanted), 0
     kept: list[ImagePrediction] = []
-    unreadable: list[ImagePrediction] = []
+    unreadable = [ImagePrediction(*key, error=done[key]) for key in keys if done.get(key)]
+    count = 0
     with ExitStack() as stack:
         stream = None if target is None else stack.enter_context(_appending(target))
         pool = stack.enter_context(ThreadPoolExecutor(num_workers or usable_processors()))
@@ -155,6 +156,7 @@ def predict_folder(
         for batch in _batches(reading, batch_size):
             rows = _rows(batch, keys, task, score, topk=topk, threshold=threshold)
             unreadable += [row for row in rows if row.error is not None]
+            count += sum(row.error is None for row in rows)
             if stream is None or target is None:
                 kept += rows
             else:
@@ -164,7 +166,7 @@ def predict_folder(
             progress(skipped + finished, len(keys))
     return FolderPrediction(
         predictions=tuple(kept),
-        count=finished - len(unreadable),
+        count=count,
         skipped=skipped,
         unreadable=tuple(unreadable),
         problems=scan.problems,
@@ -270,13 +272,16 @@ def _appending(target: Path) -> BinaryIO:
     return stream
 
 
-def _done(target: Path, asked: Mapping[str, Any]) -> frozenset[Key]:
-    """Images that the file has; a last line that an interruption left unfinished is cut off."""
+def _done(target: Path, asked: Mapping[str, Any]) -> dict[Key, str]:
+    """Images that the file has, with why they could not be read, empty for those that could.
+
+    A last line that an interruption left unfinished is cut off.
+    """
     record = target.with_name(f"{target.name}.json")
     if not target.exists():
         with atomic_write(record) as stream:
             stream.write(json.dumps(asked, indent=1).encode())
-        return frozenset()
+        return {}
     _check_same_call(record, target, asked)
     content = target.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
@@ -285,10 +290,11 @@ def _done(target: Path, asked: Mapping[str, Any]) -> frozenset[Key]:
             stream.truncate(len(whole))
     try:
         if target.suffix.lower() == ".jsonl":
-            return frozenset((row["path"], row.get("frame")) for row in map(json.loads, whole.splitlines()))
+            rows = map(json.loads, whole.splitlines())
+            return {(row["path"], row.get("frame")): row.get("error") or "" for row in rows}
         text = whole.decode("utf-8", errors="surrogateescape")
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        return frozenset((row["path"], int(row["frame"]) if row["frame"] else None) for row in rows)
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        return {(row["path"], int(row["frame"]) if row["frame"] else None): row["error"] for row in table}
     except (ValueError, KeyError, TypeError) as error:
         raise PredictionArgumentError(
             f"{target}: is not a table that an interrupted call left: {type(error).__name__}: {error}"

@@ -189,7 +189,9 @@ def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
 
 
 def _fits_but_for_its_parts(kind: Any, value: Any) -> bool:
-    return _origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(get_args(kind))
+    if _origin(kind) is not tuple or not isinstance(value, (list, tuple)):
+        return False
+    return get_args(kind)[-1] is Ellipsis or len(value) == len(get_args(kind))
 
 
 def _tuple_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:

@@ -21,7 +21,10 @@ from lt_train.run_folder import RunFolder
 from lt_train.state import Patience, TrainState, Validation
 from lt_train.torchfile import read_torch_file
 
-DERIVED = ("task_spec", "train_preprocessing", "classifier", "train_files", "val_files", "test_files")
+SPLITS = {"train_files": "training", "val_files": "validation", "test_files": "test"}
+"""Digests of images and labels, and of what."""
+
+DERIVED = ("task_spec", "train_preprocessing", "classifier", *SPLITS)
 """What follows from the arguments and the data; told of only where no argument differs."""
 
 FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})
@@ -203,18 +206,25 @@ def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     flat_before, flat_now = _flat(before), _flat(now)
     differing = [
-        f"  {name}: was {flat_before.get(name, '(not set)')!r}, is {flat_now.get(name, '(not set)')!r}"
+        name
         for name in sorted({*flat_before, *flat_now})
         if name.partition(".")[0] not in FREE_TO_CHANGE and not _same(flat_before.get(name), flat_now.get(name))
     ]
-    arguments = [line for line in differing if not line.strip().startswith(DERIVED)]
-    differing = arguments or differing
-    if differing:
+    splits = [SPLITS[name] for name in differing if name in SPLITS]
+    arguments = [name for name in differing if not name.startswith(DERIVED)]
+    if splits and not arguments:
         raise ResumeError(
-            "\n".join(
-                [f"{path}: belongs to a run with other arguments; give the same ones, or a new `out`:", *differing]
-            )
+            f"{path}: the {' and '.join(splits)} images have changed since: files were added, removed, renamed or "
+            "relabelled. A run goes on only with the images and labels that it began with: bring them back, or give a "
+            "new `out`"
         )
+    if differing:
+        lines = [
+            f"  {name}: was {flat_before.get(name, '(not set)')!r}, is {flat_now.get(name, '(not set)')!r}"
+            for name in arguments or differing
+        ]
+        what = "belongs to a run with other arguments; give the same ones, or a new `out`:"
+        raise ResumeError("\n".join([f"{path}: {what}", *lines]))
 
 
 def _same(before: Any, now: Any) -> bool:

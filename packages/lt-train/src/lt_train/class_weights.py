@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lt_data import Classes, SampleIndex, listed
+from lt_data import Classes, SampleIndex, listed, nearest
 from lt_train.errors import TrainConfigError
 from lt_train.metrics.config import TaskName
 
@@ -53,7 +53,9 @@ def class_weights(
         row = numbered if named is None else named
         if row is None:
             known = listed([f"{number} ({name})" for number, name in zip(classes.ids, classes.names, strict=True)], 20)
-            raise TrainConfigError(f"model_args.class_weights: {key!r} is neither an ID nor a name; there are {known}")
+            near = nearest(str(key), classes.names)
+            meant = f"did you mean {near!r}?" if near else f"there are {known}"
+            raise TrainConfigError(f"model_args.class_weights: {key!r} is neither an ID nor a name; {meant}")
         if row in rows:
             raise TrainConfigError(f"model_args.class_weights: {rows[row]!r} and {key!r} are the same class")
         rows[row] = key

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from lt_data import atomic_write
+from lt_data import Preprocessing, TaskSpec, atomic_write
+from lt_models import ClassifierSpec
 from lt_train.auto import Plan
-from lt_train.loggers.parameters import resolved_parameters
+from lt_train.loggers.parameters import flat, resolved_values
+from lt_train.losses import OF_TASK
 
 FORMAT = "lightly-train/settings"
 VERSION = 1
@@ -21,7 +23,12 @@ PACKAGES = ("lt-data", "lt-models", "lt-train", "torch", "timm", "lightning-fabr
 
 
 def write_settings(
-    path: Path, fabric: Fabric, arguments: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str]
+    path: Path,
+    fabric: Fabric,
+    arguments: Mapping[str, Any],
+    plan: Plan,
+    reasons: Mapping[str, str],
+    chosen: Mapping[str, Any],
 ) -> None:
     """Write the file, whole or not at all; a resumed run writes it anew.
 
@@ -31,15 +38,17 @@ def write_settings(
         arguments: The user's, as plain values; those that were "auto" are replaced by what `plan` has.
         plan: Settings with nothing left open.
         reasons: Why those that were "auto" became what they are, by name.
+        chosen: What else "auto" became, by path.
 
     Raises:
         OSError: It cannot be written.
     """
+    resolved = resolved_values(arguments, plan)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "resolved": {
-            **resolved_parameters(arguments, plan),
+            **flat({name: chosen.get(name, value) if value == "auto" else value for name, value in resolved.items()}),
             "model_args.layer_decay": plan.layer_decay,
             "model_args.feature_views": plan.feature_views,
         },
@@ -50,6 +59,37 @@ def write_settings(
     with atomic_write(path) as stream:
         # A byte of a path that is not UTF-8 becomes the escape that JSON has for it.
         stream.write((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def chosen_values(
+    fabric: Fabric, model: ClassifierSpec, task: TaskSpec, train: Preprocessing, watched: str
+) -> dict[str, Any]:
+    """What "auto" became by path, of settings that are no part of a plan.
+
+    Args:
+        fabric: Tells devices and precision.
+        model: What was built.
+        task: What is learnt.
+        train: Geometry and normalisation in training.
+        watched: Logged name of the metric that decides.
+    """
+    on = devices(fabric)
+    return {
+        "devices": on["count"] // on["nodes"],
+        "accelerator": on["type"],
+        "strategy": on["strategy"],
+        "precision": on["precision"],
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "model_args.pooling": model.pooling,
+        "model_args.head": model.head,
+        "model_args.loss": OF_TASK[task.task][0],
+        "transform_args.image_size": list(train.image_size),
+        "transform_args.num_channels": train.num_channels,
+        "transform_args.normalize": {"mean": list(train.mean), "std": list(train.std)},
+        "transform_args.resize_mode": train.resize_mode,
+        "metric_args.watch_metric": watched,
+        "loader_args.pin_memory": on["type"] == "cuda",
+    }
 
 
 def devices(fabric: Fabric) -> dict[str, Any]:

@@ -20,6 +20,9 @@ MARGIN_BYTES = 1 << 20
 
 TENSOR_HEADER_BYTES = 256
 
+WITHOUT_PYTORCH = (".onnx", ".trt", ".engine", ".plan")
+"""Suffixes of what is exported for machines that only predict."""
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -77,6 +80,11 @@ def read_torch_file(path: Path, formats: Mapping[str, int]) -> dict[str, Any]:
         raise ModelFileError(f"{path}: is a folder; a run's best model is exported_models/exported_best.pt in it")
     if not path.is_file():
         raise ModelFileError(f"{path}: there is no such file")
+    if path.suffix.lower() in WITHOUT_PYTORCH:
+        raise ModelFileError(
+            f"{path}: is for predicting without PyTorch: `lt_export.load` and the commands `lightly-train predict` and "
+            "`evaluate` take it; here the .pt file or checkpoint is needed that it was exported from"
+        )
     if not zipfile.is_zipfile(path):
         raise ModelFileError(f"{path}: is not a model that lightly-train exported; it was not unpickled")
     try:

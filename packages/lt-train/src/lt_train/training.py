@@ -45,7 +45,7 @@ from lt_train.run_config import checked_plain, write_run_config
 from lt_train.run_folder import RunFolder, remove_if_empty
 from lt_train.run_lock import run_lock
 from lt_train.run_log import console_log, details, file_log
-from lt_train.settings_file import write_settings
+from lt_train.settings_file import chosen_values, write_settings
 from lt_train.signals import StopRequest, stop_request
 from lt_train.state import TrainState, Validation
 
@@ -131,7 +131,8 @@ def fit(
             prepare(out, data, resume=resume)
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
-            write_settings(out.settings, fabric, arguments, plan, reasons)
+            chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, watched)
+            write_settings(out.settings, fabric, arguments, plan, reasons, chosen)
         fabric.barrier()
         log_arguments(fabric, arguments, plan, reasons, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))

@@ -56,15 +56,37 @@ def _name(kind: Any) -> str:
 def read_value(text: str, kind: Any) -> Any:
     """What the text of an option means where a value of `kind` is expected.
 
-    Text stays text where nothing else is expected; lists may be written without brackets; all else is YAML. What is
-    not of the kind stays as it is: whoever checks values says so.
+    Text, paths and words stay as typed; numbers, lists and mappings are YAML, where one is expected, and lists may be
+    written without brackets. What is not of the kind stays as typed: whoever checks values says so.
     """
     expected = members(kind)
     if text in choices(kind):
         return text
     if text in ("null", "None") and NoneType in expected:
         return None
-    if all(one in (str, Path, NoneType) or get_origin(one) is Literal for one in expected):
+    if all(_is_text(one) for one in expected):
         return text
     is_list = any(get_origin(one) is tuple for one in expected) and str not in expected
-    return read_yaml(f"[{text}]" if is_list and not text.lstrip().startswith(("[", "{")) else text, otherwise=text)
+    value = read_yaml(f"[{text}]" if is_list and not text.lstrip().startswith(("[", "{")) else text, otherwise=text)
+    if Path in expected and isinstance(value, dict) and not _is_mapping(text, value, expected):
+        return text
+    return value if Any in expected or any(_may_be(value, one) for one in expected) else text
+
+
+def _is_text(kind: Any) -> bool:
+    return kind in (str, Path, NoneType) or get_origin(kind) is Literal
+
+
+def _is_mapping(text: str, value: dict[Any, Any], expected: tuple[Any, ...]) -> bool:
+    """Whether a mapping is meant, in braces or with keys that are known; `a: b` is the name of a file."""
+    known = (fields(one) for one in expected if attrs.has(one))
+    return text.lstrip().startswith("{") or any(value.keys() <= names.keys() for names in known)
+
+
+def _may_be(value: Any, kind: Any) -> bool:
+    """Whether a value that YAML has made of a text is of a kind: number, list or mapping; never another text."""
+    if isinstance(value, dict):
+        return attrs.has(kind) or get_origin(kind) is dict
+    if isinstance(value, list):
+        return get_origin(kind) is tuple
+    return isinstance(value, (bool, int, float)) and kind in (bool, int, float)

@@ -16,7 +16,7 @@ from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of
 from lightly_train.cli.printing import print_json
 from lightly_train.cli.typed import with_typed
-from lt_data import ConfigError, DataConfig, Problem
+from lt_data import ConfigError, DataConfig, Problem, unreadable_yaml
 from lt_train import read_yaml_file
 
 POSITIONAL = ()
@@ -75,8 +75,8 @@ def read_words(words: Sequence[str]) -> Arguments:
     typed = collect(words, kinds())
     problems = list(typed.problems)
     file = typed.values.pop(CONFIG.place, None)
-    base = {} if file is None else _read_config(Path(file), problems)
     try:
+        base = {} if file is None else _read_config(Path(file))
         arguments = read_arguments({**_defaults(), **with_typed(base, typed.values)})
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
@@ -90,16 +90,14 @@ def _defaults() -> dict[str, Any]:
     return {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
 
 
-def _read_config(file: Path, problems: list[Problem]) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
         content = read_yaml_file(file.expanduser())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problems.append(Problem("--config", f"cannot read {file} as a YAML file: {' '.join(str(error).split())}"))
-        return {}
+        raise ConfigError([Problem("--config", unreadable_yaml(file, error))]) from error
     if not isinstance(content, dict):
-        problems.append(Problem("--config", f"{file} must hold arguments such as `out`, `data` and `model`, as YAML"))
-        return {}
+        what = f"{file} must hold arguments such as `out`, `data` and `model`, as YAML"
+        raise ConfigError([Problem("--config", what)])
     if content.keys() <= set(fields(DataConfig)) and not content.keys() & set(argument_kinds()):
-        problems.append(Problem("--config", f"{file} describes data; give it as --data"))
-        return {}
+        raise ConfigError([Problem("--config", f"{file} describes data; give it as --data")])
     return {str(key): value for key, value in content.items()}

@@ -25,7 +25,6 @@ from lightly_train.scored import ScoredSamples
 from lightly_train.scoring import score_samples
 from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, listed, usable_processors
 from lt_data.torch import Augmentation, sample_order, sample_views
-from lt_models import ClassifierSpec
 from lt_train import RunFolder, TrainResult
 from lt_train.metrics import LOSS, TEST, TEST_LOSS, VAL, is_classwise
 
@@ -115,7 +114,7 @@ def gather(run: FinishedRun) -> ReportData:
         best_step=step,
         class_counts={"training": images_by_class(index.train), "validation": images_by_class(index.val)},
         augmented=augmented(run),
-        arguments=argument_rows(settings, chosen_values(settings, run, model.classifier.spec)),
+        arguments=argument_rows(settings),
         environment=environment(settings, run.device),
         notes=notes(run, scored),
     )
@@ -206,40 +205,14 @@ def augmented(run: FinishedRun) -> tuple[AugmentedSample, ...]:
     return tuple(found)
 
 
-def argument_rows(settings: Mapping[str, Any], chosen: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
-    """Name, value and reason of every argument, but for the classes, which the report names elsewhere.
-
-    Args:
-        settings: Of the run.
-        chosen: What else "auto" became.
-    """
+def argument_rows(settings: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """Name, value and reason of every argument, but for the classes, which the report names elsewhere."""
     reasons, rows = settings["reasons"], []
     for name, value in settings["resolved"].items():
         if name.startswith("data.classes."):
             continue
-        text = chosen.get(name, "auto") if value == "auto" else str(value)
-        rows.append((PEAK_LR if name == "resolved.lr" else name, text, str(reasons.get(name, ""))))
+        rows.append((PEAK_LR if name == "resolved.lr" else name, str(value), str(reasons.get(name, ""))))
     return tuple(rows)
-
-
-def chosen_values(settings: Mapping[str, Any], run: FinishedRun, model: ClassifierSpec) -> dict[str, str]:
-    """What "auto" became where the loop had nothing to resolve, by argument."""
-    devices, train = settings["devices"], run.augmentation.preprocessing
-    return {
-        "devices": str(devices["count"]),
-        "accelerator": str(devices["type"]),
-        "strategy": str(devices["strategy"]),
-        "precision": str(devices["precision"]),
-        "float32_matmul_precision": "torch's own",
-        "model_args.pooling": model.pooling,
-        "model_args.head": model.head,
-        "model_args.loss": "cross_entropy" if run.task.task == "multiclass" else "bce",
-        "transform_args.image_size": str(list(train.image_size)),
-        "transform_args.num_channels": str(train.num_channels),
-        "transform_args.normalize": f"mean {list(train.mean)}, std {list(train.std)}",
-        "transform_args.resize_mode": train.resize_mode,
-        "metric_args.watch_metric": watched_of(RunFolder(run.result.out).report),
-    }
 
 
 def environment(settings: Mapping[str, Any], device: torch.device) -> tuple[tuple[str, str], ...]:

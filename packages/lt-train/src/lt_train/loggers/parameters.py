@@ -13,7 +13,13 @@ LEFT_OUT = ("logger_args.mlflow", "logger_args.wandb", "logger_args.tensorboard"
 
 
 def resolved_parameters(arguments: Mapping[str, Any], plan: Plan) -> dict[str, Scalar]:
-    """Arguments by path such as `model_args.lr`, with what "auto" became; lists and None as text."""
+    """`resolved_values` with lists and None as text, which is all that tracking services take."""
+    values = resolved_values(arguments, plan).items()
+    return {name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in values}
+
+
+def resolved_values(arguments: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Arguments by path such as `model_args.lr`, with what "auto" became, as they are."""
     resolved = {
         "steps": plan.steps,
         "batch_size": plan.batch_size,
@@ -28,15 +34,16 @@ def resolved_parameters(arguments: Mapping[str, Any], plan: Plan) -> dict[str, S
         "save_checkpoint_args.save_every_num_steps": plan.save_every,
         "resolved.lr": plan.lr,
     }
-    given = {name: value for name, value in _flat(arguments).items() if not name.startswith(LEFT_OUT)}
+    given = {name: value for name, value in flat(arguments).items() if not name.startswith(LEFT_OUT)}
     return {**given, **resolved}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    flat: dict[str, Scalar] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by path."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
+            found.update(flat(value, f"{prefix}{key}."))
         else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, (bool, int, float, str)) else str(value)
-    return flat
+            found[f"{prefix}{key}"] = value
+    return found
