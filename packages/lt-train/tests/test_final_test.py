@@ -128,7 +128,7 @@ def test_a_resumed_run_refuses_another_test_split(tested, write_samples):
     tested.run(**UNSTEADY)
     other = write_samples(tested.out.root.parent / "other", 10, seed=5)
     changed = attrs.evolve(tested, data=attrs.evolve(tested.data, test=other))
-    with pytest.raises(ResumeError, match="test_files"):
+    with pytest.raises(ResumeError, match="the test images have changed since"):
         changed.run(resume=True, **UNSTEADY)
 
 
