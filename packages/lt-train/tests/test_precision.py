@@ -119,3 +119,18 @@ def test_float32_matmul_precision_is_put_back_after_an_error(job):
     with pytest.raises(ZeroDivisionError):
         job.run(float32_matmul_precision="medium", change=lambda model: model.register_forward_pre_hook(fail))
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.fixture
+def precision_by_backend():
+    """PyTorch's newer settings; its older functions then refuse to answer."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "tf32"
+    yield
+    matmul.fp32_precision = before
+
+
+def test_a_program_that_sets_the_precision_of_each_backend_trains(job, precision_by_backend):
+    with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
+        torch.get_float32_matmul_precision()
+    assert job.run(steps=1).best_step == 1

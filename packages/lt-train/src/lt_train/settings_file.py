@@ -79,7 +79,6 @@ def chosen_values(
         "accelerator": on["type"],
         "strategy": on["strategy"],
         "precision": on["precision"],
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "model_args.pooling": model.pooling,
         "model_args.head": model.head,
         "model_args.loss": OF_TASK[task.task][0],
