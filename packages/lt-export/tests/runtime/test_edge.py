@@ -37,6 +37,8 @@ NAMES = [
     "export_onnx",
     "export_tensorrt",
     "load",
+    "one_line",
+    "shown_steps",
     "write_site",
 ]
 
