@@ -75,6 +75,25 @@ def test_a_calibrated_model_is_written_and_its_thresholds_are_used(call, train_o
     assert "this model has no thresholds" in refused.err
 
 
+@pytest.mark.parametrize("name", ["evaluate", "calibrate"])
+def test_labelled_images_are_described_with_options_of_which_only_the_split_need_be_there(
+    call, train_on, multilabel_data, tmp_path, name
+):
+    trained = train_on(tmp_path / "run", multilabel_data, steps=1, classification_task="multilabel")
+    table = tmp_path / "bars.csv"
+    with open(multilabel_data["val_csv"], newline="") as rows:
+        images = [(multilabel_data["val_csv"].parent / one["image_path"], one["label"]) for one in csv.DictReader(rows)]
+    lines = [f"{path},{label.replace(',', '|')}" for path, label in images]
+    table.write_text("\n".join(["image_path,label", *lines]))
+    out = ["--out", tmp_path / "calibrated.pt", "--no-temperature"] if name == "calibrate" else []
+    words = [name, trained.exported_last, "--data.test-csv", table, "--split", "test", *out]
+    measured = call(*words, "--data.label-delimiter", "|")
+    assert (measured.status, json.loads(measured.out)["images"]) == (0, 16), measured.err
+    refused = call(*words, "--data.label-delimiterr", "|")
+    assert refused.status == 2
+    assert "did you mean `label_delimiter`" in refused.err
+
+
 def test_a_calibrated_model_is_refused_a_wrong_place_before_the_work(call, trained, data):
     refused = call("calibrate", trained.exported_last, data["val"], "--out", "model.onnx")
     assert refused.status == 2
@@ -318,10 +337,10 @@ def test_evaluate_hands_over_what_was_typed_and_prints_the_metrics(call, tmp_pat
     assert asked == [("a b.pt", "d.yaml", settings)]
 
 
-@pytest.mark.parametrize("name", ["check-data", "preview"])
+@pytest.mark.parametrize("name", ["check-data", "preview", "evaluate", "calibrate"])
 def test_help_shows_that_data_may_be_a_file_or_options(call, name):
     shown = " ".join(call(name, "--help").out.split())
-    assert f"Usage: lightly-train {name} DATA " in shown
+    assert f"Usage: lightly-train {name} {'MODEL ' * (name in ('evaluate', 'calibrate'))}DATA " in shown
     assert "DATA, --data path|mapping" in shown
     assert " --data.train path|null Folder" in shown
     assert "DATA, --data.train" not in shown
@@ -361,7 +380,7 @@ def test_help_names_every_command_and_the_exit_statuses(call):
         assert name in shown.out
 
 
-@pytest.mark.parametrize("name", ["predict", "calibrate", "export-onnx", "export-tensorrt", "list-models", "info"])
+@pytest.mark.parametrize("name", ["predict", "export-onnx", "export-tensorrt", "list-models", "info"])
 def test_help_of_a_command_has_types_and_defaults(call, name):
     shown = call(name, "--help")
     assert shown.status == 0

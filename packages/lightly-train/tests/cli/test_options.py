@@ -53,10 +53,18 @@ def test_every_argument_and_every_key_is_an_option_of_train():
     assert names(BELOW) < {name for name in known if name.count(".") == 2}
 
 
+def test_what_is_on_unless_said_otherwise_is_shown_with_how_it_is_turned_off(call):
+    shown = call("train", "--help").out
+    off = "--save-checkpoint-args.no-save-last"
+    assert f"--save-checkpoint-args.save-last, {off}" in shown
+    required = ["--out", "x", "--model", "timm/resnet18", "--data.train", "a", "--data.val", "b"]
+    assert train.read_words([*required, off]).training.save_checkpoint_args.save_last is False
+
+
 def test_every_option_is_described_with_its_type_and_default(call):
     shown = " ".join(call("train", "--help").out.split())
     for one in train.options():
-        assert f"{one.name} " in shown
+        assert f"{one.name} " in shown or f"{one.name}, " in shown
         assert one.description
     for part in (
         "--model-args.lr number Peak learning rate at batch size 16",

@@ -7,8 +7,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from lightly_train.cli import check_data, evaluate, preview, train
-from lightly_train.cli.calibrate import calibrate
+from lightly_train.cli import calibrate, check_data, evaluate, preview, train
 from lightly_train.cli.export_onnx import export_onnx
 from lightly_train.cli.export_tensorrt import export_tensorrt
 from lightly_train.cli.help_text import HelpText
@@ -19,7 +18,6 @@ from lightly_train.cli.predict import predict
 
 PLAIN: Mapping[str, Callable[..., Any]] = {
     "predict": predict,
-    "calibrate": calibrate,
     "export-onnx": export_onnx,
     "export-tensorrt": export_tensorrt,
     "list-models": list_models,
@@ -51,6 +49,7 @@ def build_app(epilog: str, wanted: str = "") -> App:
         for name, module in (
             ("train", train),
             ("evaluate", evaluate),
+            ("calibrate", calibrate),
             ("check-data", check_data),
             ("preview", preview),
         ):

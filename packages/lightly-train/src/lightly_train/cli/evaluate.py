@@ -8,6 +8,7 @@ from typing import Literal
 
 import attrs
 
+from lightly_train.cli.labelled import AS_GIVEN, KINDS, LabelledData
 from lightly_train.cli.options import Option, options_of_class
 from lightly_train.cli.printing import print_json
 from lightly_train.cli.typed import read_as
@@ -29,7 +30,8 @@ class Arguments:
 
     Attributes:
         model: Exported model (.pt), ONNX file (.onnx), or TensorRT engine (.trt, .engine, .plan).
-        data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file.
+        data: YAML file as for train, a folder with one folder of images a class, or a CSV or Parquet file; or keys as
+            options, of which only those of the split need be there.
         split: Which images.
         metric_args: As for train.
         device: Where the model runs, such as cpu or cuda; auto takes the best that is there.
@@ -39,7 +41,7 @@ class Arguments:
     """
 
     model: Path
-    data: Path
+    data: LabelledData = attrs.field(metadata=AS_GIVEN)
     split: Literal["train", "val", "test"] = "val"
     metric_args: MetricArgs | None = None
     device: str = "auto"
@@ -49,8 +51,8 @@ class Arguments:
 
 
 def options() -> tuple[Option, ...]:
-    """Every argument of `lightly_train.evaluate`, and each key of its metrics."""
-    return options_of_class(Arguments)
+    """Every argument of `lightly_train.evaluate`, and each key of its data and metrics."""
+    return options_of_class(Arguments, KINDS)
 
 
 def run(words: Sequence[str]) -> int:
@@ -63,7 +65,7 @@ def run(words: Sequence[str]) -> int:
     from lightly_train import evaluate
     from lightly_train.evaluation import checked_out
 
-    arguments = read_as(Arguments, words, POSITIONAL)
+    arguments = read_as(Arguments, words, POSITIONAL, KINDS)
     if arguments.out is not None:
         checked_out(arguments.out)
     found = evaluate(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightly_train.cli.kinds import shown
-from lightly_train.cli.options import Option, group_of
+from lightly_train.cli.options import Option, dashed, group_of
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -51,12 +51,17 @@ def nested_help(name: str, summary: str, options: Sequence[Option], positional: 
         lines.append(f"{group}:")
         for option in options:
             if group_of(option) == group:
-                label = [option.name] if option.kind is bool else [f"{option.name} {option.shown_kind}"]
+                label = _flags(option) if option.kind is bool else [f"{option.name} {option.shown_kind}"]
                 label = [option.place[0].upper(), *label] if option.place in whole else label
                 default = option.shown_default
                 lines += _row(", ".join(label), option.description, required=option.required, default=default)
         lines.append("")
     return "\n".join([*lines, paragraph(epilog)])
+
+
+def _flags(option: Option) -> list[str]:
+    off = "--" + dashed(".".join((*option.place[:-1], f"no_{option.place[-1]}")))
+    return [option.name, off] if option.default is True else [option.name]
 
 
 def paragraph(text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
 
 from lightly_train.cli.docstrings import descriptions, summary
-from lightly_train.cli.kinds import fields, settings_class, shown, value_kind
+from lightly_train.cli.kinds import fields, members, settings_class, shown, value_kind
 from lightly_train.run_config import default_of
 
 Place: TypeAlias = "tuple[str, ...]"
@@ -92,20 +94,25 @@ def options_of(function: Callable[..., Any], kinds: Mapping[str, Any]) -> tuple[
     return tuple(found)
 
 
-def options_of_class(cls: Any) -> tuple[Option, ...]:
-    """Options of all fields of an attrs class and of their keys, at any depth."""
-    return tuple(_of_whole(one) for one in _keys(Option((), cls, Missing.MISSING, "")))
+def options_of_class(cls: Any, kinds: Mapping[str, Any] | None = None) -> tuple[Option, ...]:
+    """Options of all fields of an attrs class and of their keys, at any depth.
+
+    Args:
+        cls: The class.
+        kinds: Types of fields whose keys are options too, where the class has plain dicts.
+    """
+    return tuple(_of_whole(one) for one in _keys(Option((), cls, Missing.MISSING, ""), kinds or {}))
 
 
 def _of_whole(option: Option) -> Option:
-    """An argument that is a mapping is described by what it holds."""
-    if len(option.place) > 1 or settings_class(option.kind) is None:
+    """An argument that is a mapping is described by what it holds, unless it may be something else too."""
+    if len(option.place) > 1 or settings_class(option.kind) is None or Path in members(option.kind):
         return option
     about = f"{summary(settings_class(option.kind))} All at once, as YAML."
     return attrs.evolve(option, description=about, default="" if option.default is None else option.default)
 
 
-def _keys(option: Option) -> Iterator[Option]:
+def _keys(option: Option, kinds: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Option]:
     cls = settings_class(option.kind)
     if cls is None:
         return
@@ -114,8 +121,9 @@ def _keys(option: Option) -> Iterator[Option]:
         given = default_of(field)
         default = Missing.MISSING if given is attrs.NOTHING else given
         about = documented.get(field.name, "")
-        if value_kind(field.type) is not None:
+        kind = kinds.get(field.name, field.type)
+        if value_kind(kind) is not None:
             about += f" A single one: {'.'.join((*option.place, field.name)).replace('_', '-')}.KEY."
-        inner = Option((*option.place, field.name), field.type, default, about.strip())
+        inner = Option((*option.place, field.name), kind, default, about.strip())
         yield inner
         yield from _keys(inner)

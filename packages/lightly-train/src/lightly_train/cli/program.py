@@ -30,7 +30,7 @@ EPILOG = (
     "was stopped has saved first. With any command, --debug shows the traceback of an error."
 )
 
-NESTED = ("train", "evaluate", "check-data", "preview")
+NESTED = ("train", "evaluate", "calibrate", "check-data", "preview")
 """Commands with options such as --model-args.lr, each a module; cyclopts runs the others."""
 
 

@@ -18,13 +18,19 @@ from lt_train import read_yaml_file
 T = TypeVar("T")
 
 
-def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str]) -> T:
+def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds: Mapping[str, Any] | None = None) -> T:
     """The arguments in `words` as an object of the attrs class that describes them.
+
+    Args:
+        cls: The class.
+        words: As typed.
+        positional: Arguments that may be given without their name.
+        kinds: Types of arguments whose keys are options, where the class has plain dicts.
 
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    typed = collect(words, kinds_of(cls), positional)
+    typed = collect(words, {**kinds_of(cls), **(kinds or {})}, positional)
     try:
         found = structure(with_typed({}, typed.values), cls, "")
     except ConfigError as error:
