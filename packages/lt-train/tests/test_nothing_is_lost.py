@@ -291,23 +291,3 @@ def test_a_write_that_fails_half_way_is_told_and_the_old_checkpoint_stays(job, s
     assert "File too large" in printed
     assert torch.load(job.out.checkpoint, weights_only=True)["step"] >= 1
     assert not list(job.out.root.rglob(".*"))
-
-
-def test_when_the_first_of_two_ranks_is_killed_the_other_ends_with_an_error(job, programs):
-    settings = json.dumps({"devices": 2, "strategy": "ddp", **ENDLESS})
-    first, second = programs.start_ranks(SMALL_RUN, job.data.train.root.parent, settings)
-    try:
-        wait_until(lambda: len(lines_of(job.out)) > 3, first)
-        os.kill(first.pid, signal.SIGKILL)
-        assert second.wait(30.0) != 0
-    finally:
-        for rank in (first, second):
-            rank.kill()
-
-
-def test_when_a_rank_that_the_first_has_started_is_killed_the_first_ends_with_an_error(job, start):
-    first = start(devices=2, strategy="ddp", **ENDLESS)
-    wait_until(lambda: len(lines_of(job.out)) > 3, first)
-    (second,) = [child for child in children(first.pid) if b"small_run" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    os.kill(second, signal.SIGKILL)
-    assert first.wait(30.0) != 0
