@@ -49,7 +49,7 @@ def test_the_public_names_are_exactly_these():
 def test_the_version_is_that_of_the_installed_package():
     assert lightly_train.__version__ == metadata.version("lightly-train")
     with pytest.raises(AttributeError, match="no_such_name"):
-        lightly_train.no_such_name  # noqa: B018
+        lightly_train.no_such_name  # noqa: B018  # the name is resolved when it is used
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,6 +16,7 @@ from lt_data import Preprocessing, structure
 from lt_train.errors import ModelFileError, ResumeError
 from lt_train.exported import CHECKPOINT_FORMAT, VERSION, ExportedModel, exported_from_content
 from lt_train.learner import Learner, Snapshot
+from lt_train.loggers.parameters import flat
 from lt_train.metrics.tally import ClassTable, Tally
 from lt_train.run_folder import RunFolder
 from lt_train.state import Patience, TrainState, Validation
@@ -204,7 +205,7 @@ def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    flat_before, flat_now = _flat(before), _flat(now)
+    flat_before, flat_now = flat(before), flat(json.loads(json.dumps(now)))
     differing = [
         name
         for name in sorted({*flat_before, *flat_now})
@@ -232,14 +233,3 @@ def _same(before: Any, now: Any) -> bool:
     if before == now or not (isinstance(before, str) and isinstance(now, str)):
         return bool(before == now)
     return Path(before).is_absolute() != Path(now).is_absolute() and Path(before).absolute() == Path(now).absolute()
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, with paths such as `model_args.lr`; values as JSON keeps them."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
-    return flat

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ import yaml
 from lightly_train.cli.collect import collect, kinds_of, merged
 from lightly_train.cli.kinds import fields, members
 from lightly_train.cli.options import Place
-from lt_data import ConfigError, DataConfig, load_data_config, structure
+from lt_data import ConfigError, DataConfig, load_data_config, structure, user_path
 from lt_train import read_yaml_file
 
 T = TypeVar("T")
@@ -68,5 +67,5 @@ def _read_data(file: Path) -> Any:
     paths = [name for name, field in fields(DataConfig).items() if Path in members(field.type)]
     for key in paths:
         if isinstance(content.get(key), str):
-            content[key] = os.path.join(file.expanduser().parent, os.path.expanduser(content[key]))  # noqa: PTH111
+            content[key] = str(user_path(file).parent / user_path(content[key]))
     return content
