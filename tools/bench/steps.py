@@ -5,7 +5,8 @@
 Needs scikit-learn. With a batch in memory a run of ours and the loop of `bare.py` take turns inside one process, step
 by step on CPUs, in blocks of steps on GPUs; a step of ours is counted from one batch to when the next one is asked for,
 so that all that the loop does is in it. From JPEG files of 500 x 375 pixels whole runs take turns with the bare loop,
-which still has its batch in memory. Start, warm-up, and the validation at the end are not counted. Prints medians over
+which still has its batch in memory; a run is compared with the steps before it and after it, as a machine that others
+share changes its speed meanwhile. Start, warm-up, and the validation at the end are not counted. Prints medians over
 rounds, with the least and the greatest.
 """
 
@@ -175,10 +176,12 @@ def report(data: dict[str, Path], job: Job, rounds: int, workers: int) -> None:
     print(f"  batch in memory: {spread(shares)} x the bare loop's steps a second")
     device, shares, waits = bare.best_device(), [], []
     loop = bare.train(bare.build(job.model, device), *bare.synthetic(job.batch, job.side, device), 10**6)
+    before = seconds_of_bare(loop, STEPS_A_ROUND)
     for _ in range(rounds):
-        times, reference = from_files(data, job, workers, STEPS_A_ROUND), seconds_of_bare(loop, STEPS_A_ROUND)
-        shares.append(median(reference) / median(times.steps))
+        times, after = from_files(data, job, workers, STEPS_A_ROUND), seconds_of_bare(loop, STEPS_A_ROUND)
+        shares.append(median(before + after) / median(times.steps))
         waits.append(sum(times.waits) / sum(times.steps))
+        before = after
     print(
         f"  from JPEG files, {workers} workers: {spread(shares)} x the same; waiting for them {median(waits):.1%}",
         flush=True,

@@ -29,6 +29,7 @@ from lt_train.device_memory import memory_errors
 from lt_train.devices import as_launched, start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.final_test import score_test_split
+from lt_train.kept_memory import kept_memory
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
 from lt_train.loggers.confusion_picture import MOST_CLASSES, confusion_picture
@@ -149,6 +150,8 @@ def fit(
             log_start(loggers, arguments, plan, run)
         progress = RunProgress(console, first=state.step, total=plan.steps)
         stop = stack.enter_context(stop_request())
+        if fabric.device.type == "cpu":
+            stack.enter_context(kept_memory())
         with progress.shown(), worker_errors(at_last), memory_errors(), run.saver.closing(stop):
             run.train(state, loggers, progress, stop)
         with worker_errors(at_last), memory_errors():
