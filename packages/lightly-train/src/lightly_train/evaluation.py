@@ -150,7 +150,7 @@ def evaluate(
 
     Raises:
         ConfigError: `data` or `metric_args` are wrong, or `data` names other classes or IDs than the model has.
-        DatasetError: Files differ from their description, a class is unknown to the model, or more than 1 % of the
+        DatasetError: Files differ from their description, a class is unknown to the model, or too many of the
             images cannot be read.
         ImageDecodeError: One cannot be, and `data` has `on_bad_image: error`.
         TrainConfigError: A metric is asked for that the task does not have.

@@ -45,7 +45,8 @@ def score_samples(
         samples: The images, with labels in the classes of the model.
         batch_size: Images at once.
         num_workers: Who reads images: processes for a PyTorch model, 0 for none; else threads, at least one.
-        on_bad_image: `"skip"` leaves out images that cannot be read and stops above 1 %; `"error"` stops at the first.
+        on_bad_image: `"skip"` leaves out images that cannot be read, and stops at too many; `"error"` stops at
+            the first.
         progress: Is told how many images are done, and how many there are.
         with_logits: Whether the logits are kept too; of a PyTorch model.
         log_unreadable: Whether each image that is left out is logged.
@@ -55,7 +56,7 @@ def score_samples(
 
     Raises:
         ImageDecodeError: `on_bad_image` is `"error"`, and an image cannot be read.
-        DatasetError: It is `"skip"`, and more than 1 % cannot be; names them all.
+        DatasetError: It is `"skip"`, and more cannot be than may be left out; names them all.
         ModelFileError: The model's scores are not finite for some image; names the first.
     """
     from lt_data.torch import BadImages

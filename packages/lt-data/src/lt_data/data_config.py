@@ -108,7 +108,8 @@ class DataConfig:
         dicom_frame: Which frame of a DICOM file with several; see `Decoding`. A column `dicom_frame` of a table, with
             indices from 0, overrules it row by row where it is not empty.
         on_bad_image: What training and validation do with an image that cannot be read: `"skip"` logs each once,
-            counts them, and stops above 1 % of the split; `"error"` stops at the first.
+            counts them, and stops at more than 1 % of the split, or of small ones than three images and a tenth;
+            `"error"` stops at the first.
         cache: Where training keeps decoded, shrunk images for later epochs: `"ram"`, `"disk"`, or None.
         cache_limit_gb: The most that the cache takes, in units of 10^9 bytes; what does not fit is decoded anew.
     """

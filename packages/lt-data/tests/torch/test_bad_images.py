@@ -8,7 +8,16 @@ import torch
 from PIL import Image
 
 from lt_data import DatasetError, ImageDecodeError, Preprocessing, SampleIndex, TransformConfig
-from lt_data.torch import Augmentation, EvalDataset, SampleKey, StreamSampler, TrainDataset, eval_loader, train_loader
+from lt_data.torch import (
+    Augmentation,
+    EvalDataset,
+    SampleKey,
+    StreamSampler,
+    TrainDataset,
+    eval_loader,
+    most_bad_images,
+    train_loader,
+)
 
 SPEC = Preprocessing(image_size=(8, 8))
 COUNT = 200
@@ -83,11 +92,21 @@ def test_each_bad_image_is_logged_once_with_its_reason_and_counted(samples, num_
         assert "truncated" in lines[0]
 
 
-def test_more_than_one_in_a_hundred_stops_the_run_and_names_all(samples):
-    break_files(samples, 11, 57, 101)
-    with pytest.raises(DatasetError, match="3 of 200 images cannot be read, which is more than 1 %") as caught:
+def test_too_many_stop_the_run_which_names_each_once_with_its_reason(samples):
+    break_files(samples, 11, 57, 101, 150)
+    with pytest.raises(DatasetError, match="4 of 200 images cannot be read, more than the 3 that may be") as caught:
         list(training(samples))
-    assert {problem.where for problem in caught.value.problems} >= {str(samples.path(i)) for i in (11, 57, 101)}
+    for i in (11, 57, 101, 150):
+        (problem,) = [problem for problem in caught.value.problems if problem.where == str(samples.path(i))]
+        assert str(samples.path(i)) not in problem.what
+        assert "truncated" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("images", "bad"), [(1, 0), (9, 0), (10, 1), (29, 2), (30, 3), (300, 3), (399, 3), (400, 4), (10_000, 100)]
+)
+def test_one_in_a_hundred_may_be_left_out_and_three_of_a_small_split_but_never_more_than_a_tenth(images, bad):
+    assert most_bad_images(images) == bad
 
 
 @pytest.mark.parametrize("loader", [training, evaluation])

@@ -21,7 +21,7 @@ def count_together(bad_images: BadImages, ranks: FabricRanks) -> None:
     """Count on every process what any of them could not read since the last call; all of them must ask.
 
     Raises:
-        DatasetError: More than 1 % of the split, on every process.
+        DatasetError: Too many of the split, on every process.
     """
     (most,) = ranks.largest(bad_images.num_new)
     if not most:

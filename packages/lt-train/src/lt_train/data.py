@@ -20,7 +20,7 @@ class TrainData:
         augmentation: What training does to its samples.
         test: Samples that the best model is tested with at the end; None for no test.
         on_bad_image: What happens with images that cannot be read: `"skip"` leaves them out, logs each once and stops
-            above 1 % of a split; `"error"` stops at the first.
+            when they are too many (`lt_data.torch.most_bad_images`); `"error"` stops at the first.
         cache: Where decoded training images are kept for later epochs: `"ram"`, `"disk"` (in the run folder), or None.
         cache_limit_gb: The most that the cache takes, in units of 10^9 bytes.
         split: The data set, when its validation samples were split off its training samples: written to the run

@@ -99,7 +99,7 @@ class FeatureSource:
 
         Raises:
             ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
-            DatasetError: They are, but more than 1 % are such files.
+            DatasetError: They are, but too many are such files.
             OutOfSpaceError: The features do not fit on the disk.
         """
         began, rows = time.perf_counter(), self._views * len(self._dataset)

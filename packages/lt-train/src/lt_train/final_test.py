@@ -37,7 +37,7 @@ def score_test_split(run: Run, state: TrainState, samples: SampleIndex, stop: St
     Raises:
         ModelFileError: The file of the best model is gone or damaged.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
-        DatasetError: They are, but more than 1 % are such files.
+        DatasetError: They are, but too many are such files.
     """
     fabric = run.fabric
     classifier, step = _tested_model(run, state)

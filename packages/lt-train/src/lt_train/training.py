@@ -100,7 +100,7 @@ def fit(
             this size, or its batch normalisation, of one image at a time, has a single value.
         ResumeError: The interrupted run had other arguments or data, or the file of its best model is gone.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
-        DatasetError: They are, but more than 1 % of a split are such files.
+        DatasetError: They are, but too many of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
         RunFolderError: Another process is running in `out`, or has run there since `out` was checked; or images lie in
             what an earlier run left there.

@@ -69,10 +69,10 @@ def run_ranks(tmp_path, write_samples, programs):
 
 @WINDOWS
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_more_bad_images_than_one_in_a_hundred_over_all_processes_end_each_of_them(run_ranks, split):
-    for printed in run_ranks({split: [20, 71, 144]}):
-        assert "3 of 200 images cannot be read, which is more than 1 %" in printed
-        for name in (20, 71, 144):
+def test_more_bad_images_than_may_be_left_out_over_all_processes_end_each_of_them(run_ranks, split):
+    for printed in run_ranks({split: [20, 71, 144, 190]}):
+        assert "4 of 200 images cannot be read, more than the 3 that may be" in printed
+        for name in (20, 71, 144, 190):
             assert f"{split}/{name}.png" in printed
 
 

@@ -1,6 +1,7 @@
 from .augment import Augmentation as Augmentation
 from .bad_images import BadImages as BadImages
 from .bad_images import Failure as Failure
+from .bad_images import most_bad_images as most_bad_images
 from .batches import EvalBatch as EvalBatch
 from .batches import TrainBatch as TrainBatch
 from .cache import SampleCache as SampleCache

@@ -13,8 +13,14 @@ from lt_data.errors import DatasetError, ImageDecodeError, Problem
 
 logger = logging.getLogger(__name__)
 
-MAX_BAD_SHARE = 0.01
-"""A run whose split has more bad images than this share stops: that is no accident of a few files."""
+MAX_BAD_SHARE, FEW, MAX_SMALL_SHARE = 0.01, 3, 0.1
+"""More bad images than 1 % of a split stop a run: that is no accident of a few files. Small splits may have three, but
+never more than a tenth, so that one file does not end a run in its first validation."""
+
+
+def most_bad_images(num_samples: int) -> int:
+    """So many images of a split may be left out; one more is an error."""
+    return int(max(MAX_BAD_SHARE * num_samples, min(FEW, MAX_SMALL_SHARE * num_samples)))
 
 
 @attrs.frozen
@@ -49,7 +55,7 @@ class BadImages:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Each file that could not be read, and why, in the order in which they were met."""
-        return tuple(Problem(name, message) for name, message in self._seen.items())
+        return tuple(Problem(name, message.removeprefix(f"{name}: ")) for name, message in self._seen.items())
 
     @property
     def num_new(self) -> int:
@@ -61,7 +67,7 @@ class BadImages:
 
         Raises:
             ImageDecodeError: The policy is `"error"`; names the first.
-            DatasetError: More than 1 % of the split; names them all.
+            DatasetError: More than `most_bad_images` of the split; names them all.
         """
         failures = tuple(failures)
         if failures and self._policy == "error":
@@ -80,7 +86,7 @@ class BadImages:
         """Count images and log those that are new, where that was asked for.
 
         Raises:
-            DatasetError: More than 1 % of the split; names them all.
+            DatasetError: More than `most_bad_images` of the split; names them all.
         """
         for failure in failures:
             name = str(failure.path)
@@ -88,7 +94,8 @@ class BadImages:
                 self._seen[name] = failure.message
                 if self._log:
                     logger.warning("left out, %d so far: %s", len(self._seen), failure.message)
-        if len(self._seen) > MAX_BAD_SHARE * self._num_samples:
-            share = f"{len(self._seen)} of {self._num_samples} images cannot be read, which is more than 1 %"
-            problems = [Problem("data", f"{share}; mend or remove them, see lt_data.check")]
-            raise DatasetError([*problems, *self.problems])
+        most = most_bad_images(self._num_samples)
+        if len(self._seen) > most:
+            share = f"{len(self._seen)} of {self._num_samples} images cannot be read, more than the {most} that may be"
+            advice = "mend or remove them; `lightly-train check-data`, or lt_data.check, finds all before a run"
+            raise DatasetError([Problem("data", f"{share} left out: {advice}"), *self.problems])

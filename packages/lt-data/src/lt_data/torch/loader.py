@@ -73,7 +73,7 @@ class Batches(Generic[Batch]):
 
         Raises:
             ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
-            DatasetError: They are, but more than 1 % of all are such files.
+            DatasetError: They are, but too many of all are such files.
         """
         for batch, failures in self._items():
             self.bad_images.record(failures)
