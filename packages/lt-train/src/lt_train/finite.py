@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lt_train.errors import TrainingDivergedError
+from lt_train.ranks import FabricRanks
 from lt_train.state import TrainState
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class FiniteGuard:
     def __init__(
         self, fabric: Fabric, model: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler | None = None
     ) -> None:
-        self._fabric, self._raw, self._scaler = fabric, optimizer, scaler
+        self._ranks, self._raw, self._scaler = FabricRanks(fabric), optimizer, scaler
         fused = bool(optimizer.defaults.get("fused"))
         self._on_device = fused and scaler is None and fabric.device.type != "cpu"
         named = model.named_buffers()
@@ -90,11 +91,7 @@ class FiniteGuard:
     def _not_finite(self, loss: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
         largest = torch.nn.utils.get_total_norm(self._floats, torch.inf).to(norm.device)
         skip = ~(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(largest))
-        if self._fabric.world_size > 1:
-            total = self._fabric.all_reduce(skip.float(), reduce_op="sum")
-            assert isinstance(total, torch.Tensor)
-            skip = total > 0
-        return skip
+        return self._ranks.total(skip.float()) > 0
 
     def look(
         self, state: TrainState, files: Callable[[], list[Path]], advice: Callable[[], str], *, always: bool

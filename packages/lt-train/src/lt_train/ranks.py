@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import attrs
@@ -9,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import distributed, nn
+
+_recent: deque[distributed.Work] = deque(maxlen=16)
+"""The last collectives. Gloo's own thread must not be the last to hold one: it would enter the interpreter to free the
+tensors, and a loader worker that is forked in that moment hangs in Python before 3.12, which makes the interpreter's
+lock new too late in the child."""
 
 
 @attrs.frozen
@@ -30,7 +36,7 @@ class FabricRanks:
         """
         if self.fabric.world_size > 1:
             for buffer in model.buffers():
-                torch.distributed.broadcast(buffer, src=0)
+                _finish(distributed.broadcast(buffer, src=0, async_op=True))
 
     @torch.no_grad()
     def share_weights(self, model: nn.Module) -> None:
@@ -38,30 +44,32 @@ class FabricRanks:
         if self.fabric.world_size > 1:
             for own in (*model.parameters(), *model.buffers()):
                 sent = own.contiguous()
-                torch.distributed.broadcast(sent, src=0)
+                _finish(distributed.broadcast(sent, src=0, async_op=True))
                 own.copy_(sent)
 
     def largest(self, *numbers: int) -> tuple[int, ...]:
         """The largest of each number over the processes; all of them must ask."""
         if self.fabric.world_size == 1:
             return numbers
-        together = self.fabric.all_reduce(torch.tensor(numbers, device=self.fabric.device), reduce_op="max")
-        assert isinstance(together, torch.Tensor)
+        together = torch.tensor(numbers, device=self.fabric.device)
+        _finish(distributed.all_reduce(together, distributed.ReduceOp.MAX, async_op=True))
         return tuple(together.tolist())
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum of a tensor over the processes, on each of them."""
+        if self.fabric.world_size == 1:
+            return values
+        together = values.to(self.fabric.device, copy=True)
+        _finish(distributed.all_reduce(together, async_op=True))
+        return together
 
     def each(self, number: torch.Tensor) -> torch.Tensor:
         """A number of each process, of shape () in each, as one tensor of shape (processes,)."""
-        gathered = self.fabric.all_gather(number) if self.fabric.world_size > 1 else number
-        assert isinstance(gathered, torch.Tensor)
-        return gathered.reshape(-1)
+        return torch.stack(self._gathered(number))
 
     def add_up(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Sum of an int64 array over the processes."""
-        if self.fabric.world_size == 1:
-            return counts
-        total = self.fabric.all_reduce(torch.from_numpy(counts.copy()).to(self.fabric.device), reduce_op="sum")
-        assert isinstance(total, torch.Tensor)
-        summed: npt.NDArray[np.int64] = total.cpu().numpy()
+        summed: npt.NDArray[np.int64] = self.total(torch.from_numpy(counts)).cpu().numpy()
         return summed
 
     def collect(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -73,7 +81,21 @@ class FabricRanks:
         lengths = self.add_up(lengths)
         padded = np.zeros((int(lengths.max()), *rows.shape[1:]), dtype=rows.dtype)
         padded[: len(rows)] = rows
-        gathered = self.fabric.all_gather(torch.from_numpy(padded).to(self.fabric.device))
-        assert isinstance(gathered, torch.Tensor)
-        everyone = gathered.cpu().numpy()
-        return np.concatenate([part[:length] for part, length in zip(everyone, lengths, strict=True)])
+        everyone = self._gathered(torch.from_numpy(padded))
+        return np.concatenate([part.cpu().numpy()[:length] for part, length in zip(everyone, lengths, strict=True)])
+
+    def _gathered(self, own: torch.Tensor) -> list[torch.Tensor]:
+        """The tensor of each process, alike in shape, by rank."""
+        sent = own.to(self.fabric.device)
+        if self.fabric.world_size == 1:
+            return [sent]
+        everyone = [torch.empty_like(sent) for _ in range(self.fabric.world_size)]
+        _finish(distributed.all_gather(everyone, sent, async_op=True))
+        return everyone
+
+
+def _finish(work: distributed.Work | None) -> None:
+    """Wait for a collective, and keep it for a while."""
+    assert work is not None  # this process is one of the group
+    work.wait()
+    _recent.append(work)

@@ -262,9 +262,7 @@ class Run:
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""
-        mean = self.fabric.all_reduce(state.loss_sum / state.loss_count, reduce_op="mean")
-        assert isinstance(mean, torch.Tensor)
-        loss = mean.item()
+        loss = self.ranks.total(state.loss_sum / state.loss_count).item() / self.fabric.world_size
         state.loss_sum = torch.zeros_like(state.loss_sum)
         state.loss_count = torch.zeros_like(state.loss_count)
         return {
