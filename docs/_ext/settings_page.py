@@ -64,6 +64,7 @@ def arguments_of_training() -> list[Setting]:
     return [
         Setting((name,), kinds[name], _default(parameter), documented[name], range_of(validators.get(name)))
         for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
     ]
 
 

@@ -46,9 +46,15 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
             metric_args={"watch": "x"},
             loader_args={"prefetch": 2},
             save_checkpoint_args={"save_lst": True},
+            ema_decay=0.9,
+            image_size=(32, 32),
+            batchsize=8,
         )
     found = problems_of(caught)
     assert set(found) == {
+        "ema_decay",
+        "image_size",
+        "batchsize",
         "data.csv_image_colum",
         "steps",
         "seed",
@@ -63,6 +69,10 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
     }
     assert "did you mean `csv_image_column`?" in found["data.csv_image_colum"]
     assert "did you mean `tensorboard`?" in found["logger_args.tensorbord"]
+    assert "did you mean `lr`?" in found["model_args.learning_rate"]
+    assert "did you mean `model_args.ema_decay`?" in found["ema_decay"]
+    assert "did you mean `transform_args.image_size`?" in found["image_size"]
+    assert "did you mean `batch_size`?" in found["batchsize"]
     assert not (tmp_path / "run").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
@@ -99,8 +99,8 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
     Raises:
         ConfigError: Lists every key that is unknown, missing or wrong, in all arguments.
     """
-    raw, names = plain_values(raw), list(argument_kinds())
-    problems = [Problem(name, unknown_key(name, names)) for name in raw if name not in names]
+    raw, kinds = plain_values(raw), argument_kinds()
+    problems = [Problem(name, _unknown_argument(name, kinds)) for name in raw if name not in kinds]
 
     def collect(build: Callable[[], T]) -> T | None:
         try:
@@ -145,6 +145,17 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         },
         asked=_asked(model, plain, data, transforms, training),
     )
+
+
+def _unknown_argument(name: str, kinds: Mapping[str, Any]) -> str:
+    """What to say of a name that is no argument; it may be a key of one."""
+    owners = [argument for argument, kind in kinds.items() if name in _keys_of(kind)]
+    return f"unknown key; did you mean `{owners[0]}.{name}`?" if owners else unknown_key(name, [*kinds])
+
+
+def _keys_of(kind: Any) -> list[str]:
+    classes = [part for part in (kind, *get_args(kind)) if attrs.has(part)]
+    return [field.name for cls in classes for field in attrs.fields(cls)]
 
 
 def _model(given: str | os.PathLike[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import attrs
 
@@ -55,6 +55,7 @@ def train_image_classification(
     early_stopping_args: Mapping[str, Any] | None = None,
     torch_compile_args: Mapping[str, Any] | None = None,
     loader_args: Mapping[str, Any] | None = None,
+    **unknown: NoReturn,
 ) -> TrainResult:
     """Train an image classifier.
 
@@ -104,6 +105,7 @@ def train_image_classification(
         torch_compile_args: Arguments of `torch.compile` for the training pass, `{}` for its defaults; None is off.
         loader_args: `prefetch_factor`, `timeout`, `multiprocessing_context`, `pin_memory` of the PyTorch DataLoader;
             see `lt_train.LoaderArgs`.
+        unknown: Takes nothing: a name that is none of these is reported with all that is wrong.
 
     Returns:
         Best step, best and last metrics, those of the test, and the paths of the exported models and of `report.html`.
@@ -127,7 +129,8 @@ def train_image_classification(
         MainGuardError: Processes that load images are started by importing the script again, as on Windows and macOS,
             and it trains outside of `if __name__ == "__main__":`.
     """
-    given = dict(locals())
+    given = {**locals(), **unknown}
+    del given["unknown"]
     from lt_train import leave_on_signals
 
     with leave_on_signals():

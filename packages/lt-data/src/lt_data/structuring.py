@@ -86,7 +86,8 @@ def _problems(error: BaseException, where: str) -> Iterator[Problem]:
 
 def unknown_key(key: str, valid: list[str]) -> str:
     """What to say of a key that is none of `valid`."""
-    near = nearest(key, valid)
+    initials = "".join(word[:1] for word in key.split("_"))  # `lr` for `learning_rate`
+    near = initials if initials in valid else nearest(key, valid)
     return f"unknown key; did you mean `{near}`?" if near else f"unknown key; valid are {listed(sorted(valid), 40)}"
 
 

@@ -88,6 +88,8 @@ def options_of(function: Callable[..., Any], kinds: Mapping[str, Any]) -> tuple[
     documented = descriptions(function)
     found: list[Option] = []
     for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
         default = Missing.MISSING if parameter.default is inspect.Parameter.empty else parameter.default
         option = _of_whole(Option((name,), kinds[name], default, documented.get(name, "")))
         found += [option, *_keys(option)]
