@@ -148,6 +148,11 @@ def test_a_class_without_an_image_is_allowed_and_one_that_the_model_does_not_kno
     result = model.evaluate(many, num_workers=0)
     assert result.per_class[2]["support"] == 0
     assert np.isnan(result.per_class[2]["recall"])
+    *_, header, red, _, blue = str(result).splitlines()
+    assert header.split() == [*result.per_class[0]]
+    assert red.split()[1:4] == ["red", str(result.per_class[0]["support"]), f"{result.per_class[0]['precision']:.4f}"]
+    assert blue.split()[1:3] == ["blue", "0"]
+    assert len(header) == len(red) == len(blue)
     (many / "blau").mkdir()
     with pytest.raises(DatasetError, match="blau"):
         model.evaluate(many)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -32,7 +33,6 @@ from lt_train import (
     confusion_counts,
     finite_or_none,
     measure,
-    per_class_csv,
     write_json,
     write_per_class,
 )
@@ -113,7 +113,24 @@ class Evaluation:
         unread = f", {len(self.unreadable)} more could not be read" if self.unreadable else ""
         width = max(map(len, self.metrics), default=0)
         lines = [f"{self.num_images} images{unread}", *(f"  {n:<{width}}  {v:.4f}" for n, v in self.metrics.items())]
-        return "\n".join([*lines, "", per_class_csv(self.table, self.task).rstrip()])
+        return "\n".join([*lines, "", *_aligned(self.per_class)])
+
+
+def _aligned(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table, texts to the left and numbers to the right; a value that is NaN is left empty."""
+    shown = [[*rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    left = [isinstance(value, str) for value in rows[0].values()]
+    return [
+        "  ".join(f"{cell:{'<' if text else '>'}{width}}" for cell, width, text in zip(line, widths, left, strict=True))
+        for line in shown
+    ]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return str(value)
 
 
 def evaluate(

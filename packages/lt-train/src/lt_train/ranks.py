@@ -95,7 +95,8 @@ class FabricRanks:
 
 
 def _finish(work: distributed.Work | None) -> None:
-    """Wait for a collective, and keep it for a while."""
+    """Wait for a collective, and keep it for a while if it is gloo's."""
     assert work is not None  # this process is one of the group
     work.wait()
-    _recent.append(work)
+    if distributed.get_backend() == distributed.Backend.GLOO:
+        _recent.append(work)
