@@ -64,6 +64,10 @@ def test_every_way_to_say_where_a_split_is_gives_the_same_samples(root):
         assert found(index_for_model(data, TASK, split="test")) == TEST_IMAGES
 
 
+def test_a_folder_of_splits_is_not_taken_for_one_of_classes(root):
+    assert problems_of(root) == {"data.val": f"its folders look like splits; did you mean data.val={root / 'val'}?"}
+
+
 def test_labels_by_id_are_those_of_the_model(root):
     (root / "ids.csv").write_text("image_path,label\ntest/cat/0.png,2\ntest/dog/0.png,7\n")
     split = index_for_model({"val_csv": root / "ids.csv", "csv_label_type": "id"}, TASK)

@@ -22,6 +22,7 @@ from lt_data.index.sources import (
     names_of,
     scan_source,
     source_of,
+    splits_as_classes,
     warn_of_absent,
     with_share,
 )
@@ -74,6 +75,10 @@ def index_for_model(
     check_label_columns(task.classes.as_dict() | ignored, config)
     if not is_there(source):
         raise DatasetError([missing_source(source)])
+    if not source.is_table:
+        mistaken = [*splits_as_classes(source, task.classes.as_dict() | ignored)]
+        if mistaken:
+            raise DatasetError(mistaken)
     scan = scan_source(source, task.classes, ignored, config, task.task, need_all=False, origin="model")
     problems = list(scan.problems)
     if from_share and isinstance(config.val, float):

@@ -102,7 +102,7 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
         splits["train"] = _with_doubts(sources[0], splits["train"], classes, config, task)
     problems = [*missing, *_too_few(sources[0], classes)]
     if sources[0] in there and not sources[0].is_table:
-        problems = [*_splits_as_classes(sources[0].path, config.classes or {}), *problems]
+        problems = [*splits_as_classes(sources[0], config.classes or {}), *problems]
     if isinstance(config.val, float) and "train" in splits:
         splits = with_share(splits, config.val, config.split_seed, problems)
     for split, scan in splits.items():
@@ -221,18 +221,20 @@ def _with_doubts(source: Source, scan: Scan, classes: Classes, config: DataConfi
     return attrs.evolve(scan, notes=(*scan.notes, *doubts))
 
 
-def _splits_as_classes(root: Path, classes: Mapping[int, str]) -> Iterator[Problem]:
-    """What to say of a training folder whose folders are the splits, unless `classes` name them."""
+def splits_as_classes(source: Source, classes: Mapping[int, str]) -> Iterator[Problem]:
+    """What to say of a folder whose folders are the splits, unless `classes` name them."""
     try:
-        found = class_folders(root)
+        found = class_folders(source.path)
     except DatasetError:
         return  # the scan of the folder tells it
     names = [name for name in found if name.lower() in SPLIT_NAMES and name not in classes.values()]
     if len(names) < 2:
         return
-    train = next((root / name for name in names if name.lower() == "train"), None)
-    meant = f"did you mean data.train={train}?" if train else "data.train is the folder that holds the class folders."
-    yield Problem("data.train", f"its folders look like splits; {meant} If they are classes, name them in `classes`")
+    where = f"data.{source.split}"
+    same = next((source.path / name for name in names if name.lower() == source.split), None)
+    meant = f"did you mean {where}={same}?" if same else f"{where} is the folder that holds the class folders."
+    otherwise = " If they are classes, name them in `classes`" if source.split == "train" else ""
+    yield Problem(where, f"its folders look like splits; {meant}{otherwise}")
 
 
 def _too_few(source: Source, classes: Classes) -> list[Problem]:
