@@ -348,8 +348,11 @@ def test_a_run_folder_given_as_a_model_is_told_where_its_best_model_is(run, tmp_
 
 def test_going_on_after_an_interruption_needs_the_same_arguments(run, tmp_path):
     run(tmp_path / "run")
+    settings, log = ((tmp_path / "run" / name).read_text() for name in ("settings.json", "train.log"))
     with pytest.raises(ResumeError, match=r"model_args\.lr: was 0\.003, is 0\.1"):
         run(tmp_path / "run", resume_interrupted=True, model_args={"lr": 0.1})
+    assert (tmp_path / "run" / "settings.json").read_text() == settings
+    assert "arguments: {" not in (tmp_path / "run" / "train.log").read_text().removeprefix(log)
     assert run(tmp_path / "run", resume_interrupted=True, num_workers=1).best_step
 
 

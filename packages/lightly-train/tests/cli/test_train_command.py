@@ -137,6 +137,12 @@ def test_a_file_of_arguments_may_be_written_by_hand_and_options_win_over_it(data
     assert (read.data.train, read.data.val) == (data["train"], 0.5)
 
 
+@pytest.mark.parametrize("classes", ["[red, green]", '["red", "green"]', "{0: red, 1: green}"])
+def test_classes_are_a_list_of_names_or_names_by_id(data, classes):
+    words = ["--out", "x", "--model", MODEL, "--data.train", str(data["train"]), "--data.val", "0.5"]
+    assert read_words([*words, "--data.classes", classes]).data.classes == {0: "red", 1: "green"}
+
+
 def test_keys_of_data_go_beside_a_file_whose_paths_stay_relative_to_it(data, tmp_path):
     (data["train"].parent / "data.yaml").write_text("train: train\nval: val\nclasses: {4: red, 7: green, 9: blue}\n")
     file = data["train"].parent / "data.yaml"
@@ -151,6 +157,7 @@ def test_all_that_is_wrong_is_told_at_once_with_the_nearest_names(call, tmp_path
         *("train", "--config", tmp_path / "run.yaml", "--out", tmp_path / "run", "--data.trian", "x", "stray"),
         *("--model-args.lrr", "1", "--model-args.lr", "-1", "--transform-args.random-flp", "null", "--batchsize", "3"),
         *("--metric-args", "{f1: {averages: [macro]}}", "--transform-args.color-jitter", "{a: [", "--epochs"),
+        *("--transform-args.random-rotate", "10", "--metric-args.expected-calibration-error"),
     )
     assert failed.status == 2
     for part in (
@@ -166,6 +173,8 @@ def test_all_that_is_wrong_is_told_at_once_with_the_nearest_names(call, tmp_path
         "model                               this key is required",
         "'stray'",
         "--epochs",
+        "transform_args.random_rotate        expected a dict with keys such as prob, degrees",
+        "--metric-args.expected-calibration-error  needs a value; `{}` is all of its defaults",
     ):
         assert " ".join(part.split()) in " ".join(failed.err.split())
     assert "Traceback" not in failed.err
@@ -227,7 +236,10 @@ def test_a_folder_that_is_full_is_answered_in_words_for_the_command_line_too(cal
     failed = call(*words, "--out", tmp_path)
     assert failed.status == 2
     assert "`overwrite`" in failed.err
-    assert "`resume_interrupted`" in failed.err
+    assert "`resume_interrupted`" not in failed.err
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    assert "`resume_interrupted`" in call(*words, "--out", tmp_path).err
     assert "True" not in failed.err
 
 

@@ -38,8 +38,8 @@ def check_selection(task: TaskSpec, *, topk: int, threshold: Threshold) -> None:
     if threshold == "auto":
         if task.task == "multilabel" and task.calibration.thresholds is None:
             raise PredictionArgumentError(
-                'threshold is "auto", but this model has no thresholds; `ImageClassification.calibrate` fits them, '
-                "or give a number"
+                'threshold is "auto", but this model has no thresholds; `ImageClassification.calibrate`, or the '
+                "command `lightly-train calibrate`, fits them; or give a number"
             )
     elif isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0.0 < threshold < 1.0:
         raise PredictionArgumentError(f'threshold must be above 0 and below 1, or "auto", got {threshold!r}')

@@ -137,7 +137,8 @@ def _class_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, Any], 
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected a dict, got {_shown(value)}")
+            keys = listed([field.name for field in attrs.fields(cls)])
+            raise ValueError(f"expected a dict with keys such as {keys}, got {_shown(value)}")
         return read(dict(value), cls)
 
     return hook

@@ -137,9 +137,10 @@ class RunFolder:
             anew = "with `overwrite` in place of" if found else "without"
             raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`")
         if found and not (overwrite or resume):
+            resumable = ", or `resume_interrupted` to go on with it" if self.checkpoint.is_file() else ""
             raise RunFolderError(
                 f"{self.root}: exists and is not empty; choose another `out`, or set `overwrite` to replace the run "
-                "in it, or `resume_interrupted` to go on with it"
+                f"in it{resumable}"
             )
 
     def prepare(self, used: Iterable[Path] = ()) -> None:

@@ -132,16 +132,16 @@ def fit(
             prepare(out, data, resume=resume)
             stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
-            chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, watched)
-            write_settings(out.settings, fabric, arguments, plan, reasons, chosen)
         fabric.barrier()
-        log_arguments(fabric, arguments, plan, reasons, data, task)
-        warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         cache = stack.enter_context(sample_cache(fabric, data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
+        log_arguments(fabric, arguments, plan, reasons, data, task)
+        warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         if fabric.is_global_zero:
+            chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, watched)
+            write_settings(out.settings, fabric, arguments, plan, reasons, chosen)
             _begin_files(out, state, asked, resume=resume)
         loggers = stack.enter_context(
             open_loggers(config.logger_args, out, resume_step=state.step, enabled=fabric.is_global_zero)

@@ -69,12 +69,18 @@ def _take(word: str, rest: list[str], kinds: Mapping[str, Any], found: Collected
             return
         if not rest or rest[0].startswith("--"):
             if kind is not None:
-                found.problems.append(Problem(word, "needs a value; one that begins with two dashes goes behind `=`"))
+                found.problems.append(Problem(word, _needs_a_value(kind)))
                 return
             text = ""
         else:
             text = rest.pop(0)
     found.values[place] = read_value(text, Any if kind is None else kind)
+
+
+def _needs_a_value(kind: Any) -> str:
+    if settings_class(kind) is not None:
+        return "needs a value; `{}` is all of its defaults"
+    return "needs a value; one that begins with two dashes goes behind `=`"
 
 
 def _renamed(name: str) -> str:

@@ -88,5 +88,5 @@ def _may_be(value: Any, kind: Any) -> bool:
     if isinstance(value, dict):
         return attrs.has(kind) or get_origin(kind) is dict
     if isinstance(value, list):
-        return get_origin(kind) is tuple
+        return get_origin(kind) in (tuple, dict)  # `classes` may be a list of names
     return isinstance(value, (bool, int, float)) and kind in (bool, int, float)
