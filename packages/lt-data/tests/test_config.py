@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lt_data import ConfigError, DataConfig, TransformConfig, is_whole, load_data_config, structure
 
+TABLES = {"train_csv": "train.csv", "val_csv": "val.csv"}
 VALID = {"train": "data/train", "val": "data/val", "classes": {0: "cat", 1: "car", 2: "dog"}}
 
 
@@ -66,6 +67,12 @@ def test_an_unknown_key_is_named_by_its_full_path_with_the_nearest_valid_one():
     assert problems_of({**VALID, "csv_image_colum": "x"}) == {
         "data.csv_image_colum": "unknown key; did you mean `csv_image_column`?"
     }
+
+
+def test_keys_of_tables_without_a_table_are_refused():
+    found = problems_of({"train": "a", "val": "b", "csv_label_type": "id", "csv_delimiter": ";"})
+    assert set(found) == {"data.csv_label_type", "data.csv_delimiter"}
+    assert "there is none: give `train_csv`" in found["data.csv_label_type"]
 
 
 def test_a_key_like_no_other_is_answered_with_all_valid_ones():
@@ -238,14 +245,14 @@ def test_groups_need_a_share_and_a_table():
 
 def test_one_hot_columns_are_at_least_two_different_ones():
     for columns in (["cat"], [], ["cat", "cat"]):
-        assert set(problems_of({**VALID, "csv_label_columns": columns})) == {"data.csv_label_columns"}
-    assert load_data_config({**VALID, "csv_label_columns": ["cat", "dog"]}).csv_label_columns == ("cat", "dog")
+        assert set(problems_of({**TABLES, "csv_label_columns": columns})) == {"data.csv_label_columns"}
+    assert load_data_config({**TABLES, "csv_label_columns": ["cat", "dog"]}).csv_label_columns == ("cat", "dog")
 
 
 @pytest.mark.parametrize("delimiter", ["", ", ", "\n", "\r", "\0", '"'])
 def test_the_delimiter_of_columns_is_one_character_that_ends_no_line(delimiter):
-    assert set(problems_of({**VALID, "csv_delimiter": delimiter})) == {"data.csv_delimiter"}
-    assert load_data_config({**VALID, "csv_delimiter": "\t"}).csv_delimiter == "\t"
+    assert set(problems_of({**TABLES, "csv_delimiter": delimiter})) == {"data.csv_delimiter"}
+    assert load_data_config({**TABLES, "csv_delimiter": "\t"}).csv_delimiter == "\t"
 
 
 def test_paths_of_a_test_split_and_of_a_share_in_a_yaml_file_are_relative_to_the_file(tmp_path):

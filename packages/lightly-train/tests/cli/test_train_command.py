@@ -92,7 +92,15 @@ def test_a_run_of_python_writes_its_file_too_and_a_resumed_one_leaves_it(run, tm
                 "cache": "ram",
             }
         },
-        {"data": {"train": "t", "val": "v", "dicom_window": [40, 400], "csv_delimiter": "\t", "ignore_classes": None}},
+        {
+            "data": {
+                "train": "t",
+                "val": "v",
+                "dicom_window": [40, 400],
+                "label_delimiter": "\t",
+                "ignore_classes": None,
+            }
+        },
         {"loader_args": {"prefetch_factor": 4, "pin_memory": False}, "save_checkpoint_args": {"save_last": False}},
     ],
 )

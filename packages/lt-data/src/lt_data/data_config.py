@@ -141,7 +141,8 @@ class DataConfig:
     cache_limit_gb: float = attrs.field(default=8.0, validator=above(0.0))
 
     def __attrs_post_init__(self) -> None:
-        problems = [*self._split_problems(), *self._share_problems(), *self._class_problems()]
+        shares, classes = self._share_problems(), self._class_problems()
+        problems = [*self._split_problems(), *self._table_problems(), *shares, *classes]
         if problems:
             raise ConfigError(problems)
 
@@ -158,6 +159,13 @@ class DataConfig:
             io.TextIOWrapper(io.BytesIO(), encoding=self.encoding)
         except (LookupError, ValueError):
             yield Problem("encoding", f"Python knows no text encoding {self.encoding!r}")
+
+    def _table_problems(self) -> Iterable[Problem]:
+        if any(getattr(self, f"{split}_csv") is not None for split in ("train", "val", "test")):
+            return
+        for field in attrs.fields(DataConfig):
+            if field.name.startswith("csv_") and getattr(self, field.name) != field.default:
+                yield Problem(field.name, "is for tables, and there is none: give `train_csv`, or leave it out")
 
     def _share_problems(self) -> Iterable[Problem]:
         if isinstance(self.val, float):
