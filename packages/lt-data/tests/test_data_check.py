@@ -73,7 +73,7 @@ def test_files_that_end_too_early_are_told_from_files_that_are_no_images(folders
     assert len(split(report, "val").unreadable) == 1
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "ppm"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "ppm", "tif", "webp"])
 def test_files_of_every_kind_cut_in_half_are_called_truncated(folders, ending):
     path = folders / "train" / "cat" / f"x.{ending}"
     write(path, np.random.default_rng(1).integers(0, 256, (40, 50, 3)))

@@ -103,6 +103,17 @@ def test_a_folder_of_splits_as_train_is_told_first_with_the_folder_that_is_meant
     assert "did you mean" not in problems_of(make_folder("other", val=1, test=1), root)["data.train"]
 
 
+def test_a_folder_of_splits_as_train_hides_what_only_follows_from_it_and_nothing_else(make_folder):
+    root = make_folder("shapes", train=1, val=0)
+    val = make_folder("shapes/val", circle=1, star=1)
+    assert set(problems_of(root, val)) == {"data.train"}
+    assert set(problems_of(root, val, test=root / "missing")) == {"data.train", "data.test"}
+    assert set(problems_of(root, 0.5, ignore_classes=["star"])) == {"data.train"}
+    found = problems_of(root, val, classes=["circle", "square"])
+    assert set(found) == {"data.train", str(val / "star")}
+    assert "not in `classes`" in found[str(val / "star")]
+
+
 def test_classes_may_be_called_like_splits_where_they_are_given_and_one_of_them_anywhere(make_folder):
     train, val = make_folder("a", train=1, test=1), make_folder("b", train=1)
     assert index_of(train, val, classes=["train", "test"]).classes.names == ("train", "test")

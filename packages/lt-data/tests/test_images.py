@@ -176,6 +176,55 @@ def test_a_truncated_file_is_an_error_that_names_it_never_half_an_image(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "jpeg"}),
+        ("TIFF", {"big_tiff": True}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_tiff_and_webp_cut_anywhere_are_called_truncated_and_pillow_does_not_warn(kind, options):
+    # Warnings are errors in these tests.
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+        buffer, kind, **options
+    )
+    content = buffer.getvalue()
+    for size in (12, 300, len(content) // 2, len(content) - 10):
+        with pytest.raises(ImageDecodeError, match=f"is truncated or damaged: has {size} bytes, but refers to byte"):
+            load_image(content[:size])
+
+
+def test_tiff_of_big_endian_or_many_channels_that_is_cut_is_called_truncated(corners):
+    tifffile = pytest.importorskip("tifffile")
+    bands = np.concatenate([corners, corners[:, :, :2]], axis=2)
+    for pixels, photometric in ((corners, "rgb"), (bands, "minisblack")):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, pixels, photometric=photometric, planarconfig="contig", byteorder=">")
+        content, channels = buffer.getvalue(), pixels.shape[2]
+        np.testing.assert_array_equal(load_image(content, channels), pixels)
+        for size in (12, 200, len(content) // 2, len(content) - 1):
+            with pytest.raises(ImageDecodeError, match="is truncated or damaged"):
+                load_image(content[:size], channels)
+
+
+def test_tiff_and_webp_that_are_whole_but_damaged_are_not_called_of_another_format(corners):
+    for kind in ("TIFF", "WEBP"):
+        buffer = io.BytesIO()
+        Image.fromarray(corners).save(buffer, kind)
+        content = bytearray(buffer.getvalue())
+        if kind == "TIFF":
+            content[content.index(struct.pack("<HHI", 258, 3, 3))] = 0  # BitsPerSample is gone
+        else:
+            content[20:] = bytes(len(content) - 20)
+        with pytest.raises(ImageDecodeError, match="is damaged (TIFF|WebP)"):
+            load_image(bytes(content))
+
+
+@pytest.mark.parametrize(
     "content",
     [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"%PDF-1.4\n", b"<svg/>", b"GIF89a1234"],
 )

@@ -41,6 +41,11 @@ def looks_like_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def looks_like_webp(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is WebP."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def read_head(path: str | os.PathLike[str], size: int) -> bytes:
     """The first bytes of a regular file; none of what cannot be opened, and pipes and devices are not opened."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -15,9 +16,18 @@ from PIL import Image, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
 from lt_data.files import user_path
+from lt_data.images.cut import cut_short
 from lt_data.images.decoding import Decoding, Frame
-from lt_data.images.formats import HEAD_BYTES, MAX_PIXELS, PILLOW_FORMATS, looks_like_dicom, looks_like_tiff
+from lt_data.images.formats import (
+    HEAD_BYTES,
+    MAX_PIXELS,
+    PILLOW_FORMATS,
+    looks_like_dicom,
+    looks_like_tiff,
+    looks_like_webp,
+)
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
+from lt_data.images.quiet import quiet
 from lt_data.images.tiff import read_bands
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | npt.NDArray[np.uint8]"
@@ -105,22 +115,52 @@ def _from_stream(
         raise ImageDecodeError(f"{path}: is empty", path=path)
     if looks_like_dicom(head):
         return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
-    if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:
-        _require_single(path, frame)
-        return read_bands(stream, path, num_channels, decoding.value_range, max_pixels)
+    cut = cut_short(stream, head)
     try:
-        image = Image.open(stream, formats=PILLOW_FORMATS)
+        if looks_like_tiff(head) and num_channels > MOST_PILLOW_SAMPLES:
+            _require_single(path, frame)
+            return read_bands(stream, path, num_channels, decoding.value_range, max_pixels)
+        return _with_pillow(stream, head, num_channels, path, decoding, frame, max_pixels, is_cut=cut is not None)
+    except ImageDecodeError as error:
+        if cut is None:
+            raise
+        raise ImageDecodeError(f"{path}: {cut}", path=path) from error
+
+
+def _with_pillow(
+    stream: BinaryIO,
+    head: bytes,
+    num_channels: int,
+    path: Path | str,
+    decoding: Decoding,
+    frame: int | None,
+    max_pixels: int,
+    *,
+    is_cut: bool,
+) -> npt.NDArray[np.uint8]:
+    # Pillow warns of TIFF that is cut; threads need not take turns for other files.
+    calm = quiet if is_cut else contextlib.nullcontext
+    try:
+        with calm():
+            image = Image.open(stream, formats=PILLOW_FORMATS)
     except UnidentifiedImageError as error:
         if urllib.parse.urlparse(str(path)).path.lower().endswith(".dcm"):
             stream.seek(0)
             return _from_dicom(stream, num_channels, path, decoding, frame, max_pixels)
-        kinds = ", ".join(PILLOW_FORMATS)
-        raise ImageDecodeError(f"{path}: is none of the image formats {kinds}, DICOM", path=path) from error
+        raise ImageDecodeError(f"{path}: {_unidentified(head)}", path=path) from error
     except (Image.DecompressionBombError, ValueError, OSError, SyntaxError, EOFError) as error:
-        raise ImageDecodeError(f"{path}: {error}", path=path) from error
-    with image:
+        reason = f"is damaged WebP ({error})" if looks_like_webp(head) and isinstance(error, OSError) else str(error)
+        raise ImageDecodeError(f"{path}: {reason}", path=path) from error
+    with calm(), image:
         _require_single(path, frame)
         return _from_pillow(image, num_channels, str(path), path, decoding.value_range, max_pixels)
+
+
+def _unidentified(head: bytes) -> str:
+    if looks_like_tiff(head) or looks_like_webp(head):
+        kind = "TIFF" if looks_like_tiff(head) else "WebP"
+        return f"is damaged {kind}, or {kind} of a kind that cannot be read here"
+    return f"is none of the image formats {', '.join(PILLOW_FORMATS)}, DICOM"
 
 
 def _require_single(path: Path | str, frame: int | None) -> None:

@@ -54,9 +54,10 @@ class SourceScan:
     """What the sources of a config hold.
 
     Attributes:
-        classes: The classes that take part; None where the data that should name them cannot be read.
+        classes: The classes that take part; None where the data that should name them cannot be read, or are a folder
+            of splits.
         splits: What each split holds, by name: train, val, and test if there is one. None of those whose source is
-            missing.
+            missing, nor train where its source is a folder of splits.
         problems: What is wrong with no split in particular.
     """
 
@@ -80,6 +81,11 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     sources = _sources(config, task)
     there = [source for source in sources if is_there(source)]
     missing = [missing_source(source) for source in sources if source not in there]
+    if sources[0] in there and not sources[0].is_table:
+        mistaken = [*splits_as_classes(sources[0], config.classes or {})]
+        if mistaken:
+            # What else its folders and the classes from them lead to would only hide this.
+            there, missing = there[1:], [*mistaken, *missing]
     if config.classes is None and sources[0] not in there:
         return SourceScan(classes=None, splits={}, problems=tuple(missing))
     try:
@@ -101,8 +107,6 @@ def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
     if config.classes is None and config.csv_label_columns is None:
         splits["train"] = _with_doubts(sources[0], splits["train"], classes, config, task)
     problems = [*missing, *_too_few(sources[0], classes)]
-    if sources[0] in there and not sources[0].is_table:
-        problems = [*splits_as_classes(sources[0], config.classes or {}), *problems]
     if isinstance(config.val, float) and "train" in splits:
         splits = with_share(splits, config.val, config.split_seed, problems)
     for split, scan in splits.items():
