@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
@@ -344,6 +345,15 @@ def test_a_watched_class_is_refused_where_a_multilabel_split_leaves_its_metric_u
     with pytest.raises(TrainConfigError, match=refused):
         job.run(**settings)
     assert not job.out.root.exists()
+
+
+def test_of_single_classes_only_the_watched_metric_is_on_the_screen(job, caplog):
+    with caplog.at_level(logging.INFO):
+        job.run(steps=1, metric_args=MetricArgs(watch_metric="val_metric/recall/green", classwise=True))
+    (line,) = (line for line in caplog.messages if "(best)" in line)
+    assert "recall/green " in line
+    assert "recall/red" not in line
+    assert "f1/green" not in line
 
 
 def test_the_watched_metric_may_be_the_loss(job):
