@@ -25,7 +25,7 @@ from lightly_train.report.figures import (
 )
 from lightly_train.report.label_errors import doubted, likely_label_errors
 from lightly_train.report.markup import escaped, shown_name, tag
-from lightly_train.report.numbers import short_count, ticks
+from lightly_train.report.numbers import percent, short_count, ticks
 from lightly_train.report.page import page
 
 TITLES = [
@@ -479,6 +479,17 @@ def test_what_auto_became_is_in_the_report(run, tmp_path):
     shown = text.replace("<bdi>", "").replace("</bdi>", "")
     for value in ("32-true", "cross_entropy", "[32, 32]", "val_metric/top1_acc_micro"):
         assert f"<code>{escaped(value)}</code>" in shown
+
+
+def test_a_watched_metric_of_one_class_is_in_the_headline_and_the_curves(run, tmp_path):
+    watched = "val_metric/recall/red"
+    result = run(tmp_path / "run", metric_args={"watch_metric": watched, "classwise": True, "train": True})
+    text = result.report.read_text(encoding="utf-8").replace("<bdi>", "").replace("</bdi>", "")
+    value = percent(result.best_metrics[watched])
+    assert f'<dt>Recall of red</dt><dd>{value}</dd><dd class="badge">decided</dd>' in text
+    assert "Recall of red, validation" in text
+    assert "Recall of red, training" in text
+    assert "Recall of green" not in text
 
 
 def test_what_every_setting_became_is_there_as_json_has_it(run, tmp_path):

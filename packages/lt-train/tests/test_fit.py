@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
@@ -12,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -308,6 +310,50 @@ def test_an_unknown_watch_metric_is_refused_before_training_with_the_names(job):
     with pytest.raises(TrainConfigError, match="val_metric/f1_macro"):
         job.run(metric_args=MetricArgs(watch_metric="val_metric/top1"))
     assert not job.out.root.exists()
+
+
+@pytest.mark.parametrize("key", ["recall", "precision", "f1"])
+def test_a_watched_class_that_no_validation_image_has_is_refused_before_training(job, key):
+    val = job.data.val.take(np.flatnonzero(job.data.val.labels != 1))
+    absent = attrs.evolve(job, data=attrs.evolve(job.data, val=val))
+    watched = MetricArgs(watch_metric=f"val_metric/{key}/green", classwise=True)
+    with pytest.raises(TrainConfigError, match=r"metric_args.watch_metric: .*no validation image has class 'green'"):
+        absent.run(metric_args=watched)
+    assert not job.out.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "everywhere", "refused"),
+    [
+        ("precision", False, "no validation image has class 'red'"),
+        ("average_precision", False, "no validation image has class 'red'"),
+        ("auroc", False, "no validation image has class 'red'"),
+        ("auroc", True, "every validation image has class 'red'.* images without it"),
+        ("average_precision", True, None),
+    ],
+)
+def test_a_watched_class_is_refused_where_a_multilabel_split_leaves_its_metric_undefined(
+    multilabel_job, key, everywhere, refused
+):
+    has = np.array([0 in multilabel_job.data.val.labels_of(i) for i in range(len(multilabel_job.data.val))])
+    val = multilabel_job.data.val.take(np.flatnonzero(has == everywhere))
+    job = attrs.evolve(multilabel_job, data=attrs.evolve(multilabel_job.data, val=val))
+    settings = {"metric_args": MetricArgs(watch_metric=f"val_metric/{key}/red", classwise=True), "steps": 1}
+    if refused is None:
+        assert job.run(**settings).exported_best is not None
+        return
+    with pytest.raises(TrainConfigError, match=refused):
+        job.run(**settings)
+    assert not job.out.root.exists()
+
+
+def test_of_single_classes_only_the_watched_metric_is_on_the_screen(job, caplog):
+    with caplog.at_level(logging.INFO):
+        job.run(steps=1, metric_args=MetricArgs(watch_metric="val_metric/recall/green", classwise=True))
+    (line,) = (line for line in caplog.messages if "(best)" in line)
+    assert "recall/green " in line
+    assert "recall/red" not in line
+    assert "f1/green" not in line
 
 
 def test_the_watched_metric_may_be_the_loss(job):

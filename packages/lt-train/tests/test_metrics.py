@@ -375,6 +375,21 @@ def test_each_task_watches_its_own_metric_and_any_that_is_computed_can_be_asked_
         watched_metric("auto", plan("multiclass", accuracy=None))
 
 
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("val_metric/recall/dog", "'val_metric/recall/dog' is computed only .* set metric_args.classwise to true"),
+        ("val_metric/recall/dgo", "did you mean 'val_metric/recall/dog'. That needs metric_args.classwise to be true"),
+        ("f1_macro", r"did you mean 'val_metric/f1_macro'\?\)"),
+        ("val_metric/f1_marco", r"did you mean 'val_metric/f1_macro'\?\)"),
+        ("val_metric/top1", r"did you mean 'val_metric/top1_acc_micro'\?\)"),
+    ],
+)
+def test_a_watched_metric_that_is_not_computed_is_refused_with_what_was_meant(asked, hint):
+    with pytest.raises(TrainConfigError, match=hint):
+        watched_metric(asked, plan("multiclass"))
+
+
 def test_errors_and_distances_are_watched_downwards():
     names = {*watchable(plan("multiclass", **MULTICLASS)), *watchable(plan("multilabel"))}
     assert names & LESS_IS_BETTER == LESS_IS_BETTER

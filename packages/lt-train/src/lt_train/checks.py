@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lt_data import ImageDecodeError, TaskSpec, load_image
+from lt_data import ImageDecodeError, SampleIndex, TaskSpec, load_image
 from lt_models import Classifier, set_train_mode
 from lt_train.auto import Plan
 from lt_train.data import TrainData
 from lt_train.errors import TrainConfigError
+from lt_train.metrics.build import is_classwise
+from lt_train.metrics.plan import VAL, WATCHED, MetricPlan
 
 TRIED_IMAGES = 5
 """Where bad images are skipped, so many of a split are tried before all of them are taken to be of the wrong kind."""
+
+
+def check_watched(watched: str, plan: MetricPlan, val: SampleIndex) -> None:
+    """Look whether a watched metric of one class is ever defined; how many images have the class decides that.
+
+    Raises:
+        TrainConfigError: It is not, so that no model would be the best.
+    """
+    if not is_classwise(watched):
+        return
+    key, _, name = watched.removeprefix(VAL).partition("/")
+    count = np.count_nonzero(val.labels == plan.classes.index(name))
+    if count == 0:
+        problem, missing = f"no validation image has class {name!r}", "with it"
+    elif key == "auroc" and count == len(val):
+        problem, missing = f"every validation image has class {name!r}", "without it"
+    else:
+        return
+    raise TrainConfigError(
+        f"metric_args.watch_metric: {watched!r} is never defined, so no model would be the best: {problem}. Validate "
+        f"on images {missing} too, or watch another metric, such as {WATCHED[plan.task]!r}"
+    )
 
 
 @torch.no_grad()

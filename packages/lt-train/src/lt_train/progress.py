@@ -48,7 +48,8 @@ class RunProgress:
 
     def report(self, done: int, values: dict[str, float], *, always: bool = False, note: str = "") -> None:
         """Show values of step `done`; on a plain output at most every ten seconds unless `always`."""
-        text = "  ".join([*(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in values.items()), note]).rstrip()
+        shown = [f"{name.partition('/')[2] or name} {value:.3g}" for name, value in values.items()]
+        text = "  ".join([*shown, note]).rstrip()
         if self._live is not None and self._task is not None:
             self._live.update(self._task, values=text)
             if not always:

@@ -216,7 +216,7 @@ class Run:
         if check and not stopping:
             if state.step == self.plan.steps or state.step % self.plan.val_log_every == 0:
                 loggers.log(state.step, state.metrics)
-            progress.report(state.step, shown(state.metrics), always=True, note="(best)" if best else "")
+            progress.report(state.step, shown(state.metrics, self.watched), always=True, note="(best)" if best else "")
         ended = self.out_of_patience(state)
         best = best and self.config.save_checkpoint_args.save_best
         self.saver.look()
@@ -367,6 +367,6 @@ class Run:
         )
 
 
-def shown(values: Mapping[str, float]) -> dict[str, float]:
-    """Values without those of single classes, which would fill the screen."""
-    return {name: value for name, value in values.items() if not is_classwise(name)}
+def shown(values: Mapping[str, float], watched: str | None = None) -> dict[str, float]:
+    """Values without those of single classes, which would fill the screen, but for the one that decides."""
+    return {name: value for name, value in values.items() if name == watched or not is_classwise(name)}

@@ -22,7 +22,7 @@ from lt_data.torch import SampleCache, open_cache, sample_grid
 from lt_models import Classifier, freeze
 from lt_train.auto import Plan
 from lt_train.checkpoint import Checkpoint
-from lt_train.checks import check_batch_norm, check_first_images, check_input_sizes
+from lt_train.checks import check_batch_norm, check_first_images, check_input_sizes, check_watched
 from lt_train.config import TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import memory_errors
@@ -95,9 +95,10 @@ def fit(
 
     Raises:
         TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
-            metric, `class_weights` no class, the batch does not divide over the devices, `torch_compile_args` are not
-            torch.compile's, a logger is not installed, an argument is no plain value, the model cannot take images of
-            this size, or its batch normalisation, of one image at a time, has a single value.
+            metric or one that is never defined for this validation split, `class_weights` no class, the batch does not
+            divide over the devices, `torch_compile_args` are not torch.compile's, a logger is not installed, an
+            argument is no plain value, the model cannot take images of this size, or its batch normalisation, of one
+            image at a time, has a single value.
         ResumeError: The interrupted run had other arguments or data, or the file of its best model is gone.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but too many of a split are such files.
@@ -114,6 +115,7 @@ def fit(
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)
+    check_watched(watched, metrics, data.val)
     sharded, save_best = config.strategy == "fsdp", config.save_checkpoint_args.save_best
     check_loggers(config.logger_args, save_best=save_best, sharded=sharded)
     fabric = start_fabric(config)

@@ -19,7 +19,7 @@ import torch
 from lightly_train.arguments import Arguments
 from lightly_train.loading import load_model
 from lightly_train.report.data import AugmentedSample, ReportData, Series
-from lightly_train.report.names import metric_name, metric_value
+from lightly_train.report.names import metric_name, metric_value, training_twin
 from lightly_train.report.numbers import count
 from lightly_train.scored import ScoredSamples
 from lightly_train.scoring import score_samples
@@ -86,7 +86,8 @@ def gather(run: FinishedRun) -> ReportData:
         on_bad_image=on_bad_image,
         log_unreadable=False,  # validation has
     )
-    curves = read_curves(folder.metrics)
+    watched = watched_of(folder.report)
+    curves = read_curves(folder.metrics, watched)
     last_step = max((int(one.x[-1]) for one in curves.values()), default=result.best_step)
     step = result.best_step if of_best else last_step
     threshold = run.arguments.training.metric_args.threshold
@@ -98,7 +99,7 @@ def gather(run: FinishedRun) -> ReportData:
         num_validation=len(index.val),
         threshold=threshold,
         metrics=result.best_metrics if of_best else result.last_metrics,
-        watched=watched_of(folder.report),
+        watched=watched,
         facts=(
             ("Task", run.task.task),
             ("Model", run.arguments.model),
@@ -169,8 +170,8 @@ def test_facts(run: FinishedRun) -> tuple[tuple[str, str], ...]:
     return ("Test images", count(len(run.index.test))), *rows
 
 
-def read_curves(path: Path) -> dict[str, Series]:
-    """Values over steps by logged name, of a run's `metrics.jsonl`; those of single classes are left out."""
+def read_curves(path: Path, watched: str) -> dict[str, Series]:
+    """Values over steps by logged name, of a run's `metrics.jsonl`; of single classes only what is watched."""
     if not path.is_file():
         return {}
     values: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -179,7 +180,7 @@ def read_curves(path: Path) -> dict[str, Series]:
             entry = json.loads(line)
             step = entry.pop("step")
             for name, value in entry.items():
-                if not is_classwise(name):
+                if not is_classwise(name) or name in (watched, training_twin(watched)):
                     values[name].append((step, np.nan if value is None else value))
     return {name: Series(name, *np.array(points, dtype=np.float64).T) for name, points in values.items()}
 

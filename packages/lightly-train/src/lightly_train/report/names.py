@@ -29,10 +29,13 @@ NO_SHARES = frozenset({LOSS, f"{VAL}matthews_corrcoef"})
 
 
 def metric_name(logged: str) -> str:
-    """`val_metric/top1_acc_micro` is "Top-1 accuracy", `val_metric/f1_macro` is "F1 (macro)"."""
+    """`val_metric/top1_acc_micro` is "Top-1 accuracy", `val_metric/f1/cat` is "F1 of cat"."""
     if logged == LOSS:
         return "Loss"
     name = logged.removeprefix(VAL).removeprefix(TRAIN)
+    key, of_class, class_name = name.partition("/")
+    if of_class:
+        return f"{METRICS.get(key, key)} of {class_name}"
     stem, _, average = name.rpartition("_")
     if average not in AVERAGES:
         return METRICS.get(name, name)
@@ -40,6 +43,11 @@ def metric_name(logged: str) -> str:
         shown = f"Top-{stem[3:-4]} accuracy"
         return shown if average == "micro" else f"{shown} ({average})"
     return f"{METRICS.get(stem, stem)} ({average})"
+
+
+def training_twin(logged: str) -> str:
+    """The same metric of the training batches: of `val_metric/f1_macro` it is `train_metric/f1_macro`."""
+    return f"{TRAIN}{logged.removeprefix(VAL)}"
 
 
 def metric_value(logged: str, value: float | None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
+import attrs
+
 from lt_data import listed
 from lt_train.errors import TrainConfigError
 from lt_train.metrics.config import TaskName
@@ -38,11 +40,25 @@ def watched_metric(asked: str, plan: MetricPlan) -> str:
     name = WATCHED[plan.task] if asked == "auto" else asked
     names = watchable(plan)
     if name not in names:
-        problem = f"auto watches {name!r}, which is turned off" if asked == "auto" else f"{name!r} is not computed"
-        near = get_close_matches(name, names, n=1) if asked != "auto" else []
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise TrainConfigError(f"metric_args.watch_metric: {problem}{hint}; there are {listed(names, 60)}")
+        problem = f"auto watches {name!r}, which is turned off" if asked == "auto" else _not_computed(name, names, plan)
+        raise TrainConfigError(f"metric_args.watch_metric: {problem}; there are {listed(names, 60)}")
     return name
+
+
+def _not_computed(name: str, names: list[str], plan: MetricPlan) -> str:
+    """What is wrong with a name, and what was probably meant."""
+    of_classes = watchable(attrs.evolve(plan, classwise=True))
+    if name in of_classes:
+        return f"{name!r} is computed only where each class has values of its own: set metric_args.classwise to true"
+    # The common prefix would make all names look alike.
+    known = {one.removeprefix(VAL): one for one in [*names, *of_classes]}
+    asked = name.removeprefix(VAL)
+    near = get_close_matches(asked, known, n=1) or [one for one in known if one.startswith(asked)]
+    if not near:
+        return f"{name!r} is not computed"
+    meant = known[near[0]]
+    needed = "" if meant in names else " That needs metric_args.classwise to be true"
+    return f"{name!r} is not computed (did you mean {meant!r}?{needed})"
 
 
 def is_classwise(name: str) -> bool:

@@ -8,21 +8,20 @@ import numpy as np
 from lightly_train.report.charts import MOST_LINES, line_chart
 from lightly_train.report.data import ReportData
 from lightly_train.report.markup import joined, tag
-from lightly_train.report.names import metric_name, metric_value
+from lightly_train.report.names import metric_name, metric_value, training_twin
 from lightly_train.report.numbers import count, percent, plain, short_count
 from lightly_train.report.sections.parts import Section, facts_table, note
-from lt_train.metrics import LOSS, TRAIN, VAL, is_classwise
+from lt_train.metrics import LOSS, VAL, is_classwise
 
 
 def headline(data: ReportData) -> Section:
     """The numbers that one asks for first."""
-    own = {name: value for name, value in data.metrics.items() if not is_classwise(name)}
-    names = [data.watched, *(name for name in own if name != data.watched)]
+    names = [data.watched, *(name for name in data.metrics if name != data.watched and not is_classwise(name))]
     cards = [
         tag(
             "div",
             tag("dt", metric_name(name)),
-            tag("dd", metric_value(name, own.get(name))),
+            tag("dd", metric_value(name, data.metrics.get(name))),
             tag("dd", "decided", class_="badge") if name == data.watched else None,
             class_="card number main" if name == data.watched else "card number",
         )
@@ -46,7 +45,7 @@ def curves(data: ReportData) -> Section:
     watched = data.watched if data.watched.startswith(VAL) else ""
     accuracies = [watched, *(name for name in data.metrics if name.startswith(VAL) and not is_classwise(name))]
     shown = list(dict.fromkeys(name for name in accuracies if name in data.curves))[: MOST_LINES - 1]
-    twin = f"{TRAIN}{watched.removeprefix(VAL)}"
+    twin = training_twin(watched)
     shares = [(name, f"{metric_name(name)}, validation") for name in shown]
     shares += [(twin, f"{metric_name(twin)}, training")] if watched and twin in data.curves else []
     groups = [
