@@ -113,6 +113,14 @@ def test_backslashes_are_named_where_slashes_in_their_place_lead_to_the_file(roo
     assert "in place of" not in found["train.csv:3"]
 
 
+def test_a_path_that_begins_above_the_folder_of_the_table_is_answered_with_the_one_that_is_there(root):
+    content = f"image_path,label\ndata/{root.name}/train/cat/0.png,cat\nelsewhere/cat/0.png,cat\n"
+    found = problems_of(root, content)
+    meant = "; there is 'train/cat/0.png': paths are relative to the folder of the table"
+    assert found["train.csv:2"].endswith(meant)
+    assert "there is" not in found["train.csv:3"]
+
+
 def test_lines_are_counted_as_an_editor_counts_them(root):
     content = 'image_path,note,label\ntrain/cat/0.png,"two\nlines",cat\n\ntrain/cat/1.png,x,kat\n'
     assert set(problems_of(root, content)) == {"train.csv:5"}

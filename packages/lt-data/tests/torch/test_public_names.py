@@ -20,6 +20,7 @@ NAMES = [
     "TrainBatch",
     "TrainDataset",
     "eval_loader",
+    "most_bad_images",
     "open_cache",
     "preview",
     "sample_grid",

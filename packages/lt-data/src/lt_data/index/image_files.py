@@ -89,19 +89,22 @@ class ImageFinder:
         path = self._root / name
         reason = _why_not_a_file(path)
         if reason is not None:
-            raise ValueError(f"{name!r} is not a file below {self._root}{reason or self._with_slashes(name)}")
+            raise ValueError(f"{name!r} is not a file below {self._root}{reason or self._meant(name)}")
         if is_image_name(name):
             return is_dicom_name(name)
         if may_be_dicom(name) and sniff_dicom(path):
             return True
         raise ValueError(f"{name!r} is not one of {KINDS}")
 
-    def _with_slashes(self, name: str) -> str:
-        """What to add of a name that was written on Windows."""
-        slashed = name.replace("\\", "/")
-        if slashed == name or _why_not_a_file(self._root / slashed) is not None:
-            return ""
-        return f"; there is {slashed!r}: write / in place of \\"
+    def _meant(self, name: str) -> str:
+        """What to add of a name that was written on Windows, or begins above the root."""
+        parts = name.replace("\\", "/").split("/")
+        for i in range(len(parts)):
+            there = "/".join(parts[i:])
+            if there != name and there and _why_not_a_file(self._root / there) is None:
+                how = "paths are relative to the folder of the table" if i else "write / in place of \\"
+                return f"; there is {there!r}: {how}"
+        return ""
 
 
 def _why_not_a_file(path: Path) -> str | None:
