@@ -217,7 +217,7 @@ def test_tiff_and_webp_that_are_whole_but_damaged_are_not_called_of_another_form
         Image.fromarray(corners).save(buffer, kind)
         content = bytearray(buffer.getvalue())
         if kind == "TIFF":
-            content[content.index(struct.pack("<HHI", 258, 3, 3))] = 0  # BitsPerSample is gone
+            content[content.index(struct.pack("<HHI", 258, 3, 3)) + 1] = 0  # no BitsPerSample, a tag that none knows
         else:
             content[20:] = bytes(len(content) - 20)
         with pytest.raises(ImageDecodeError, match="is damaged (TIFF|WebP)"):
