@@ -49,12 +49,14 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
             ema_decay=0.9,
             image_size=(32, 32),
             batchsize=8,
+            unknown=1,
         )
     found = problems_of(caught)
     assert set(found) == {
         "ema_decay",
         "image_size",
         "batchsize",
+        "unknown",
         "data.csv_image_colum",
         "steps",
         "seed",

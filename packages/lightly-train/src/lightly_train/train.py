@@ -129,8 +129,8 @@ def train_image_classification(
         MainGuardError: Processes that load images are started by importing the script again, as on Windows and macOS,
             and it trains outside of `if __name__ == "__main__":`.
     """
-    given = {**locals(), **unknown}
-    del given["unknown"]
+    given = dict(locals())
+    given |= given.pop("unknown")
     from lt_train import leave_on_signals
 
     with leave_on_signals():

@@ -290,7 +290,7 @@ def log_arguments(
     data: TrainData,
     task: TaskSpec,
 ) -> None:
-    """Open the log with everything that decides the run; the screen gets the short of it."""
+    """Log everything that decides the run, before its first step; the screen gets the short of it."""
     details.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
     details.debug("versions: %s", ", ".join(f"{name} {version(name)}" for name in ("lt-train", "torch", "timm")))
     details.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))

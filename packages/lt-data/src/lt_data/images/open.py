@@ -16,7 +16,6 @@ from PIL import Image, UnidentifiedImageError
 
 from lt_data.errors import ImageDecodeError
 from lt_data.files import user_path
-from lt_data.images.cut import cut_short
 from lt_data.images.decoding import Decoding, Frame
 from lt_data.images.formats import (
     HEAD_BYTES,
@@ -29,6 +28,7 @@ from lt_data.images.formats import (
 from lt_data.images.modes import MOST_PILLOW_SAMPLES, to_array
 from lt_data.images.quiet import quiet
 from lt_data.images.tiff import read_bands
+from lt_data.images.truncation import cut_short
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | npt.NDArray[np.uint8]"
 """Path, URL (http, https, file), content of a file, frame of a DICOM file, Pillow image, or uint8 array of shape (H, W)

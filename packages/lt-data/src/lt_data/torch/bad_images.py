@@ -13,14 +13,16 @@ from lt_data.errors import DatasetError, ImageDecodeError, Problem
 
 logger = logging.getLogger(__name__)
 
-MAX_BAD_SHARE, FEW, MAX_SMALL_SHARE = 0.01, 3, 0.1
-"""More bad images than 1 % of a split stop a run: that is no accident of a few files. Small splits may have three, but
-never more than a tenth, so that one file does not end a run in its first validation."""
+FEW = 3
+"""So many bad images do not stop a run in the first validation of a small split."""
 
 
 def most_bad_images(num_samples: int) -> int:
-    """So many images of a split may be left out; one more is an error."""
-    return int(max(MAX_BAD_SHARE * num_samples, min(FEW, MAX_SMALL_SHARE * num_samples)))
+    """So many images of a split may be left out; one more is an error, as that is no accident of a few files.
+
+    They are 1 %, or of a small split up to three, but never more than a tenth.
+    """
+    return max(num_samples // 100, min(FEW, num_samples // 10))
 
 
 @attrs.frozen

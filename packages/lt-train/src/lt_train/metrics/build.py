@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 
 import attrs
 
-from lt_data import listed
+from lt_data import listed, nearest
 from lt_train.errors import TrainConfigError
 from lt_train.metrics.config import TaskName
 from lt_train.metrics.multiclass import MulticlassTally
@@ -53,10 +52,10 @@ def _not_computed(name: str, names: list[str], plan: MetricPlan) -> str:
     # The common prefix would make all names look alike.
     known = {one.removeprefix(VAL): one for one in [*names, *of_classes]}
     asked = name.removeprefix(VAL)
-    near = get_close_matches(asked, known, n=1) or [one for one in known if one.startswith(asked)]
-    if not near:
+    near = nearest(asked, known) or next((one for one in known if one.startswith(asked)), None)
+    if near is None:
         return f"{name!r} is not computed"
-    meant = known[near[0]]
+    meant = known[near]
     needed = "" if meant in names else " That needs metric_args.classwise to be true"
     return f"{name!r} is not computed (did you mean {meant!r}?{needed})"
 
