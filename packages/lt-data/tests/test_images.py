@@ -209,6 +209,11 @@ def test_tiff_of_big_endian_or_many_channels_that_is_cut_is_called_truncated(cor
         for size in (12, 200, len(content) // 2, len(content) - 1):
             with pytest.raises(ImageDecodeError, match="is truncated or damaged"):
                 load_image(content[:size], channels)
+    whole = bytearray(content)
+    whole[whole.index(struct.pack(">HHI", 258, 3, 5))] = 0  # no BitsPerSample
+    with pytest.raises(ImageDecodeError) as caught:
+        load_image(bytes(whole), 5)
+    assert "truncated" not in str(caught.value)
 
 
 def test_tiff_and_webp_that_are_whole_but_damaged_are_not_called_of_another_format(corners):

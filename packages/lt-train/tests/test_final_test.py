@@ -115,7 +115,7 @@ def test_test_images_of_another_kind_are_found_before_anything_is_written(tested
 
 
 def test_too_many_unreadable_test_images_are_an_error_that_costs_nothing_of_the_run(tested):
-    broken = {tested.data.test.path(i): tested.data.test.path(i).read_bytes() for i in (7, 8, 9, 10)}
+    broken = {tested.data.test.path(i): tested.data.test.path(i).read_bytes() for i in (9, 10)}
     for path in broken:
         path.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"10\.png"):
