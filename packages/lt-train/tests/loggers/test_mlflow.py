@@ -104,6 +104,9 @@ def test_without_the_model_the_page_with_its_pictures_of_the_data_is_not_sent(jo
 
 
 def test_a_server_that_dies_while_the_page_is_written_costs_one_warning(job, server, experiment, monkeypatch, caplog):
+    # MLflow's own way to give up sooner than in minutes.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
     def page_and_kill(result: TrainResult, device: torch.device) -> Path:
         wait_for_model(server, experiment)
         server.kill()

@@ -30,6 +30,9 @@ PARAMETER_CHARACTERS = 500
 PARAMETERS_A_CALL = 100
 METRICS_A_CALL = 1000
 
+TALKATIVE = ("mlflow", "alembic", "urllib3")
+"""What the client logs under."""
+
 STATUS: Mapping[Outcome, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -146,20 +149,24 @@ def _name(name: str) -> str:
 
 
 class _Except(logging.Filter):
-    """Lets pass only what other threads log: what ours has to tell is told once, by us."""
+    """Keeps back what the client logs in our thread: what it has to tell is told once, by us.
+
+    By its name too, since a program's handler may be at the client's logger and at ours.
+    """
 
     def __init__(self, thread: threading.Thread) -> None:
         super().__init__()
         self._thread = thread
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.thread != self._thread.ident or not self._thread.is_alive()
+        ours = record.name.partition(".")[0] not in TALKATIVE
+        return ours or record.thread != self._thread.ident or not self._thread.is_alive()
 
 
 def _silence_this_thread() -> None:
     thread = threading.current_thread()
     talkative: list[logging.Filterer] = [logging.getLogger("urllib3.connectionpool")]
-    talkative += [handler for name in ("mlflow", "alembic") for handler in logging.getLogger(name).handlers]
+    talkative += [handler for name in TALKATIVE for handler in logging.getLogger(name).handlers]
     for one in talkative:
         if not any(isinstance(known, _Except) and known._thread is thread for known in one.filters):
             one.addFilter(_Except(thread))
