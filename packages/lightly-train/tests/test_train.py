@@ -84,6 +84,13 @@ def test_multilabel_of_folders_is_refused_before_anything_is_written(run, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_folder_among_the_images_is_refused_as_its_name_would_be_a_class(run, data):
+    for out, key in ((data["train"] / "run", "train"), (data["val"], "val")):
+        with pytest.raises(ConfigError, match=rf"out .*lies in data\.{key} .*choose a folder outside"):
+            run(out, overwrite=True)
+    assert not (data["train"] / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def trained_multilabel(train_on, multilabel_data, tmp_path_factory):
     out = tmp_path_factory.mktemp("multilabel") / "run"

@@ -159,9 +159,11 @@ def test_images_are_fetched_by_http(tmp_path, corners):
         Image.fromarray(corners).save(tmp_path / "an image é.png")
         for name in ("an image é.png", "an%20image%20%C3%A9.png"):
             np.testing.assert_array_equal(load_image(f"{url}/{name}"), corners)
-        with pytest.raises(ImageDecodeError, match="404"):
+        with pytest.raises(ImageDecodeError, match=r"missing\.png: the server answered 404"):
             load_image(f"{url}/missing.png")
         server.shutdown()
+    with pytest.raises(ImageDecodeError, match=r"image\.png: could not be downloaded: connection refused$"):
+        load_image(f"{url}/image.png")
 
 
 def test_a_truncated_file_is_an_error_that_names_it_never_half_an_image(tmp_path):

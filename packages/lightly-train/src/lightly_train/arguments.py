@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import attrs
 
@@ -100,7 +100,7 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         ConfigError: Lists every key that is unknown, missing or wrong, in all arguments.
     """
     raw, kinds = plain_values(raw), argument_kinds()
-    problems = [Problem(name, _unknown_argument(name, kinds)) for name in raw if name not in kinds]
+    problems = [Problem(name, unknown_key(name, kinds)) for name in raw if name not in kinds]
 
     def collect(build: Callable[[], T]) -> T | None:
         try:
@@ -122,6 +122,8 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         problems.append(Problem("reuse_class_head", "needs `model` to be an exported model, whose head can be kept"))
     if plain is not None and training is not None:
         problems.extend(_two_sources_of_weights(str(plain.model), training))
+    if plain is not None and data is not None:
+        problems.extend(_run_among_images(plain.out, data))
     if problems or plain is None or data is None or transforms is None or training is None:
         raise ConfigError(problems)
     model = _model(raw["model"])
@@ -145,17 +147,6 @@ def read_arguments(raw: Mapping[str, Any]) -> Arguments:
         },
         asked=_asked(model, plain, data, transforms, training),
     )
-
-
-def _unknown_argument(name: str, kinds: Mapping[str, Any]) -> str:
-    """What to say of a name that is no argument; it may be a key of one."""
-    owners = [argument for argument, kind in kinds.items() if name in _keys_of(kind)]
-    return f"unknown key; did you mean `{owners[0]}.{name}`?" if owners else unknown_key(name, [*kinds])
-
-
-def _keys_of(kind: Any) -> list[str]:
-    classes = [part for part in (kind, *get_args(kind)) if attrs.has(part)]
-    return [field.name for cls in classes for field in attrs.fields(cls)]
 
 
 def _model(given: str | os.PathLike[str]) -> str:
@@ -186,6 +177,17 @@ def _two_sources_of_weights(model: str, training: TrainConfig) -> list[Problem]:
     if training.model_args.backbone_weights is None or not is_model_file(model):
         return []
     return [Problem("model_args.backbone_weights", f"{model} brings its own weights; leave one of the two out")]
+
+
+def _run_among_images(out: Path, data: DataConfig) -> list[Problem]:
+    """A run folder in a folder of images would be a class of the next run."""
+    place = out.resolve()
+    for key in ("train", "val", "test"):
+        images = getattr(data, key)
+        if isinstance(images, Path) and images.resolve() in (place, *place.parents):
+            what = f"{out} lies in data.{key} ({images}), whose folders are classes; choose a folder outside of it"
+            return [Problem("out", what)]
+    return []
 
 
 def is_model_file(model: str) -> bool:

@@ -62,7 +62,8 @@ def train_image_classification(
     Everything is checked before the first step: keys, folders, classes, model name and file, metric.
 
     Args:
-        out: Run folder; refused when it exists and is not empty, unless `overwrite` or `resume_interrupted`.
+        out: Run folder, outside the folders of images; refused when it exists and is not empty, unless `overwrite` or
+            `resume_interrupted`.
         data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files, or
             `val` as a share of the training samples; `classes`, a dict from class ID to name (None: the names in the
             training data); `ignore_classes`, IDs or names; see `lt_data.DataConfig`. `test` or `test_csv`: a split

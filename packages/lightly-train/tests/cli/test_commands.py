@@ -168,6 +168,8 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["preview", "nothing.yaml", "--out", "a.png"], "nothing.yaml does not exist"),
         (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
         (["evaluate", "a.pt"], "data: this key is required"),
+        (["evaluate", "a.pt", "b", "--ignore-classes", "[1]"], "did you mean `data.ignore_classes`?"),
+        (["evaluate", "a.pt", "b", "--batchsize", "1"], "did you mean `batch_size`?"),
         (["evaluate", "a.pt", "b.yaml", "--split", "vall"], "split: expected 'train' or 'val' or 'test'"),
         (["predict", "{model}", "a.png", "--device", "gpu"], "device must be auto or one that is here (cpu"),
         (["evaluate", "{model}", "d.yaml", "--device", "cuda:99"], "device must be auto or one that is here (cpu"),

@@ -67,7 +67,7 @@ def plain_values(value: Any) -> Any:
 
 def _problems(error: BaseException, where: str) -> Iterator[Problem]:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        valid = [field.name for field in attrs.fields(error.cl)]
+        valid = {field.name: field.type for field in attrs.fields(error.cl)}
         for key in sorted(map(str, error.extra_fields)):
             yield Problem(_join(where, key), unknown_key(key, valid))
     elif isinstance(error, cattrs.BaseValidationError):
@@ -84,11 +84,24 @@ def _problems(error: BaseException, where: str) -> Iterator[Problem]:
         raise error
 
 
-def unknown_key(key: str, valid: list[str]) -> str:
-    """What to say of a key that is none of `valid`."""
+def unknown_key(key: str, valid: Mapping[str, Any]) -> str:
+    """What to say of a key that is none of `valid`.
+
+    Args:
+        key: As given.
+        valid: Types by key; where one is an attrs class, `key` may be meant for it.
+    """
+    owner = next((name for name, kind in valid.items() if key in _keys_of(kind)), None)
+    if owner is not None:
+        return f"unknown key; did you mean `{owner}.{key}`?"
     initials = "".join(word[:1] for word in key.split("_"))  # `lr` for `learning_rate`
-    near = initials if initials in valid else nearest(key, valid)
+    near = initials if initials in valid else nearest(key, list(valid))
     return f"unknown key; did you mean `{near}`?" if near else f"unknown key; valid are {listed(sorted(valid), 40)}"
+
+
+def _keys_of(kind: Any) -> list[str]:
+    classes = [part for part in (kind, *get_args(kind)) if attrs.has(part)]
+    return [field.name for cls in classes for field in attrs.fields(cls)]
 
 
 def _step(error: BaseException, where: str) -> str:

@@ -164,6 +164,7 @@ def test_a_port_that_is_taken_is_one_line(served, model):
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot listen on 127.0.0.1 port ")
+    assert "0 takes a free one" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -11,7 +11,7 @@ import yaml
 from lightly_train.cli.collect import collect, kinds_of, merged
 from lightly_train.cli.kinds import fields, members
 from lightly_train.cli.options import Place
-from lt_data import ConfigError, DataConfig, load_data_config, structure, user_path
+from lt_data import ConfigError, DataConfig, Problem, load_data_config, structure, unknown_key, user_path
 from lt_train import read_yaml_file
 
 T = TypeVar("T")
@@ -29,13 +29,17 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    typed = collect(words, {**kinds_of(cls), **(kinds or {})}, positional)
+    known = {**kinds_of(cls), **(kinds or {})}
+    typed = collect(words, known, positional)
+    unknown = sorted({place[0] for place in typed.values} - {*known})
+    problems = [*typed.problems, *(Problem(name, unknown_key(name, known)) for name in unknown)]
+    values = {place: value for place, value in typed.values.items() if place[0] in known}
     try:
-        found = structure(with_typed({}, typed.values), cls, "")
+        found = structure(with_typed({}, values), cls, "")
     except ConfigError as error:
-        raise ConfigError([*typed.problems, *error.problems]) from error
-    if typed.problems:
-        raise ConfigError(typed.problems)
+        raise ConfigError([*problems, *error.problems]) from error
+    if problems:
+        raise ConfigError(problems)
     return found
 
 

@@ -226,8 +226,19 @@ def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(quoted, timeout=URL_TIMEOUT_SECONDS) as response:
             content: bytes = response.read(MAX_DOWNLOAD_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise ImageDecodeError(f"{url}: the server answered {error.code} {error.reason}", path=url) from error
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        raise ImageDecodeError(f"{url}: {error}", path=url) from error
+        raise ImageDecodeError(f"{url}: could not be downloaded: {_reason(error)}", path=url) from error
     if len(content) > MAX_DOWNLOAD_BYTES:
         raise ImageDecodeError(f"{url}: is larger than {MAX_DOWNLOAD_BYTES} bytes", path=url)
     return content
+
+
+def _reason(error: Exception) -> str:
+    """Why a download failed, without Python's own wrapping."""
+    inner = getattr(error, "reason", None)
+    cause = inner if isinstance(inner, OSError) else error
+    text = (cause.strerror if isinstance(cause, OSError) else None) or str(inner or error)
+    return text[:1].lower() + text[1:]
