@@ -34,7 +34,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 
 
 def run_tests(session: nox.Session, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-    """Run pytest in a few processes, each with one thread; a file's tests stay together, as they share what they made."""
+    """Run pytest in a few processes of one thread each; a file's tests stay together, as they share what they made."""
     processes = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
     session.run("pytest", *processes, *arguments, *session.posargs, env={"OMP_NUM_THREADS": "1", **(env or {})})
 
