@@ -230,7 +230,7 @@ def test_a_resumed_metrics_file_has_no_seam(tmp_path):
     assert file.read_text() == '{"step": 1, "x": 1}\n{"step": 2, "x": 2}\n{"step": 3, "x": 30}\n'
 
 
-def test_nan_is_never_best_and_a_tie_keeps_the_earlier():
+def test_nan_is_never_better_nor_is_the_same_value():
     assert not improves(math.nan, None, less_is_better=False)
     assert not improves(math.nan, 0.5, less_is_better=True)
     assert improves(0.1, None, less_is_better=False)

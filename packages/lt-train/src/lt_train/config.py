@@ -137,7 +137,8 @@ class SaveCheckpointArgs:
         save_every_num_steps: Steps between checkpoints; auto: at every validation, at most 1000 steps apart. The last
             step always saves one, and so does each new best model that is exported.
         save_last: Export the model at each checkpoint to `exported_last.pt`.
-        save_best: Export the model to `exported_best.pt` whenever the watched metric improves.
+        save_best: Export the model to `exported_best.pt` whenever the watched metric improves, or `val_loss` where that
+            stays.
     """
 
     save_every_num_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))

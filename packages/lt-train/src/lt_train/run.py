@@ -39,7 +39,7 @@ from lt_train.run_report import write_report
 from lt_train.saving import Saver, check_weights, complete_exports
 from lt_train.signals import StopRequest
 from lt_train.sources import ImageSource, Inputs, Source, Stream
-from lt_train.state import TrainState, Validation, improves
+from lt_train.state import TrainState, Validation, is_best
 from lt_train.validate import validate, validation_values, warn_of_scores
 
 logger = logging.getLogger(__name__)
@@ -297,12 +297,12 @@ class Run:
         self.name_missing(tally)
         warn_of_scores(tally, "validation", state.step)
         state.latest, state.validation_due = Validation(state.step, validation_values(tally), tally.table()), False
-        value, before = state.metrics[self.watched], state.best.metrics[self.watched] if state.best else None
-        less = self.watched in LESS_IS_BETTER
-        best = improves(value, before, less_is_better=less)
+        best = is_best(state.latest, state.best, self.watched)
         if self.config.early_stopping_args is not None:
             state.patience = state.patience.after(
-                value, min_delta=self.config.early_stopping_args.min_delta, less_is_better=less
+                state.metrics[self.watched],
+                min_delta=self.config.early_stopping_args.min_delta,
+                less_is_better=self.watched in LESS_IS_BETTER,
             )
         if best:
             state.best = state.latest

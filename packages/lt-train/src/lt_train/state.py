@@ -7,6 +7,7 @@ import math
 import attrs
 import torch
 
+from lt_train.metrics.plan import LESS_IS_BETTER, LOSS
 from lt_train.metrics.tally import ClassTable, Tally
 
 
@@ -103,9 +104,20 @@ class TrainState:
 
 
 def improves(value: float, best: float | None, *, less_is_better: bool) -> bool:
-    """Whether a value is better than the best so far; NaN never is, and a tie keeps the earlier one."""
+    """Whether a value is better than the best so far; NaN never is, nor is the same value."""
     if math.isnan(value):
         return False
     if best is None:
         return True
     return value < best if less_is_better else value > best
+
+
+def is_best(found: Validation, best: Validation | None, watched: str) -> bool:
+    """Whether a validation is better than the best so far by the watched metric, or as good with a lower loss.
+
+    Small splits have few values of a metric, so that ties are common, and most of them are of models which became surer.
+    """
+    value, less = found.metrics[watched], watched in LESS_IS_BETTER
+    if best is None or value != best.metrics[watched]:
+        return improves(value, None if best is None else best.metrics[watched], less_is_better=less)
+    return found.metrics[LOSS] < best.metrics[LOSS]
