@@ -106,7 +106,7 @@ def test_a_converted_file_is_where_training_starts(classifier, shapes, tmp_path)
     trained = lightly_train.load_model(result.exported_last, device="cpu")
     assert torch.equal(trained.state_dict()["classifier.backbone.conv_stem.weight"], converted["conv_stem.weight"])
     log = (tmp_path / "run" / "train.log").read_text()
-    assert f"{MODEL}: 294 tensors of {tmp_path / 'lite0.safetensors'} loaded" in log
+    assert f"{MODEL}: 294 tensors loaded from {tmp_path / 'lite0.safetensors'}" in log
 
 
 def test_without_a_file_or_a_network_there_is_no_classifier(tmp_path, monkeypatch):

@@ -139,6 +139,8 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(RunFolderError, match="is a file"):
         RunFolder(tmp_path / "out").check(overwrite=True, resume=False)
+    with pytest.raises(RunFolderError, match="out/run: .*out: is a file"):
+        RunFolder(tmp_path / "out" / "run").check(overwrite=False, resume=False)
 
 
 def test_overwriting_removes_the_old_run_and_leaves_other_files(tmp_path):

@@ -29,6 +29,7 @@ from lt_train import (
     ModelArgs,
     ResumeError,
     RunFolder,
+    RunFolderError,
     SaveCheckpointArgs,
     TrainConfig,
     TrainConfigError,
@@ -367,7 +368,9 @@ def test_the_watched_metric_may_be_the_loss(job):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_advice(job):
-    with pytest.raises(TrainingDivergedError, match="lower model_args.lr"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"lower model_args\.lr \(now 1e\+30, 7\.\d+e\+29 at this batch size\)"
+    ):
         job.run(steps=30, model_args=ModelArgs(lr=1e30, gradient_clip_val=0.0))
 
 
@@ -577,6 +580,23 @@ def test_loggers_and_exports_can_be_turned_off(job):
     assert result.exported_last is None
 
 
+@pytest.mark.parametrize("devices", [0, -2, "cpu", "0", "1,x", (), (1, 1), (-1,)])
+def test_devices_that_cannot_be_meant_are_refused_by_their_name(devices):
+    with pytest.raises((ConfigError, ValueError), match="devices must be how many"):
+        structure({"devices": devices}, TrainConfig, "")
+
+
+@pytest.mark.parametrize("devices", ["auto", 1, 8, -1, "-1", "3", "0,1", "0,", (0,), (0, 2)])
+def test_devices_may_be_a_number_or_indices(devices):
+    assert structure({"devices": devices}, TrainConfig, "").devices == devices
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder here that takes no files from anyone")
+def test_a_folder_that_takes_no_files_is_refused_by_its_name(job):
+    with pytest.raises(RunFolderError, match="/proc/run: cannot be written to .*choose another `out`"):
+        job.run(out=RunFolder(Path("/proc/run")))
+
+
 def test_wrong_devices_are_refused_with_the_setting(job):
     with pytest.raises(TrainConfigError, match="accelerator"):
         job.run(accelerator="abacus")
@@ -584,7 +604,7 @@ def test_wrong_devices_are_refused_with_the_setting(job):
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_refused_with_the_setting(job):
-    with pytest.raises(TrainConfigError, match="accelerator.*gpu"):
+    with pytest.raises(TrainConfigError, match=r"accelerator: 'gpu' is asked for, but .*take 'cpu' or 'auto'"):
         job.run(accelerator="gpu")
 
 

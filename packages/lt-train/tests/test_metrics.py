@@ -354,7 +354,7 @@ def test_thresholds_of_each_class_count_as_a_run_over_each_class_by_itself():
 def test_auto_as_threshold_is_refused_where_there_are_none():
     with pytest.raises(TrainConfigError, match="there are no thresholds"):
         plan("multilabel", threshold="auto")
-    with pytest.raises(TrainConfigError, match="threshold belong to multilabel"):
+    with pytest.raises(TrainConfigError, match="only multilabel tasks have threshold"):
         plan("multiclass", threshold="auto")
 
 
@@ -398,9 +398,9 @@ def test_errors_and_distances_are_watched_downwards():
 @pytest.mark.parametrize(
     ("task", "settings", "named"),
     [
-        ("multiclass", {"auroc": {}, "hamming_distance": {}}, "auroc, hamming_distance belong to multilabel"),
-        ("multiclass", {"threshold": 0.4}, "threshold belong to multilabel"),
-        ("multilabel", {"matthews_corrcoef": {}}, "matthews_corrcoef belong to multiclass"),
+        ("multiclass", {"auroc": {}, "hamming_distance": {}}, "only multilabel tasks have auroc, hamming_distance"),
+        ("multiclass", {"threshold": 0.4}, "only multilabel tasks have threshold"),
+        ("multilabel", {"matthews_corrcoef": {}}, "only multiclass tasks have matthews_corrcoef"),
     ],
 )
 def test_metrics_of_the_other_task_are_refused_by_name(task, settings, named):

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lt_train import LoggerArgs, RunFolder, SaveCheckpointArgs, TensorBoardArgs, TrainConfigError, load_exported
+from lt_data import ConfigError, structure
+from lt_train import (
+    LoggerArgs,
+    RunFolder,
+    SaveCheckpointArgs,
+    TensorBoardArgs,
+    TrainConfig,
+    TrainConfigError,
+    load_exported,
+)
 
 FP16 = {
     "precision": "16-mixed",
@@ -93,6 +102,19 @@ def test_what_sharded_weights_cannot_do_is_refused_before_any_process_starts(job
     with pytest.raises(TrainConfigError, match=message):
         job.run(strategy="fsdp", devices=2, **settings)
     assert not job.out.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(32, "32-true"), ("32", "32-true"), (16, "16-mixed"), ("bf16", "bf16-mixed"), (64, "64-true")]
+)
+def test_precisions_may_be_given_short(given, meant):
+    assert structure({"precision": given}, TrainConfig, "").precision == TrainConfig(precision=given).precision == meant
+
+
+@pytest.mark.parametrize("wrong", [8, "fp16", True, None])
+def test_no_other_precision_is_taken(wrong):
+    with pytest.raises(ConfigError, match=r"precision +expected one of 'auto', '32-true'"):
+        structure({"precision": wrong}, TrainConfig, "")
 
 
 def test_float32_matmul_precision_holds_for_training_alone_and_is_put_back(job):

@@ -38,6 +38,7 @@ NAMES = [
     "TrainResult",
     "TrainingDivergedError",
     "WandbArgs",
+    "check_devices",
     "check_main_guard",
     "confusion_counts",
     "console_log",

@@ -140,10 +140,11 @@ def train_image_classification(
 
 def run(arguments: Arguments) -> TrainResult:
     """Check, build and train what `arguments` describe."""
-    from lt_train import check_main_guard
+    from lt_train import check_devices, check_main_guard
 
     check_main_guard(arguments.training.num_workers, arguments.training.loader_args.multiprocessing_context)
     with collector_at_rest():
+        check_devices(arguments.training)
         from rich.console import Console
 
         from lt_data import TaskSpec, build_index, data_paths

@@ -5,6 +5,7 @@ from .config import ModelArgs as ModelArgs
 from .config import SaveCheckpointArgs as SaveCheckpointArgs
 from .config import TrainConfig as TrainConfig
 from .data import TrainData as TrainData
+from .devices import check_devices as check_devices
 from .errors import DeviceMemoryError as DeviceMemoryError
 from .errors import LoaderWorkerError as LoaderWorkerError
 from .errors import LtTrainError as LtTrainError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -15,13 +16,36 @@ from lt_train.metrics.config import MetricArgs
 
 Auto = Literal["auto"]
 Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"]
-Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"]
+SHORT_PRECISION = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+"""What Lightning Fabric still takes by shorter names, of which it warns."""
 
 
 def _of_64_bits(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
     """PyTorch's generators take no more."""
     if value >= 2**64:
         raise ValueError(f"{attribute.name} must be below 2**64, got {value}")
+
+
+def _precision(value: Any) -> Any:
+    """One of `Precision`, also from a number or a short name."""
+    name = SHORT_PRECISION.get(str(value), value)
+    if isinstance(value, bool) or name not in get_args(Precision):
+        raise ValueError(f"expected one of {listed([repr(one) for one in get_args(Precision)])}, got {value!r}")
+    return name
+
+
+def _device_list(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """What Lightning Fabric takes, which tells less of what is wrong."""
+    if isinstance(value, tuple):
+        fine = bool(value) and all(index >= 0 for index in value) and len(set(value)) == len(value)
+    else:
+        fine = value == "auto" or re.fullmatch(r"-1|[1-9]\d*|\d+(,\s*\d+)+,?|\d+,", str(value)) is not None
+    if not fine:
+        raise ValueError(
+            "devices must be how many (at least 1, or -1 for all), or the indices of GPUs, such as [0, 1], each once; "
+            f"got {value!r}; which kind of device is said by `accelerator`"
+        )
 
 
 def _class_weights(value: Any) -> Any:
@@ -181,8 +205,9 @@ class TrainConfig:
         accelerator: Kind of device, by Lightning Fabric's names: `"cpu"`, `"gpu"`, `"mps"`; auto: the best there is.
         strategy: How several processes work together, by Lightning Fabric's names: each with all weights (ddp), or with
             a share of them (fsdp, PyTorch's `fully_shard`); auto: ddp with several, none with one.
-        precision: By Lightning Fabric's names; auto: bf16-mixed where a GPU has it, else 32-true. "16-mixed" scales
-            gradients, on CPUs too. Weights are never in half precision, so that scores stay those of `predict`.
+        precision: By Lightning Fabric's names, or 16, 32, 64, "bf16" for short; auto: bf16-mixed where a GPU has it,
+            else 32-true. "16-mixed" scales gradients, on CPUs too. Weights are never in half precision, so that
+            scores stay those of `predict`.
         float32_matmul_precision: `torch.set_float32_matmul_precision` for the steps alone; auto leaves it. Validation
             keeps what the program has, as `predict` does.
         seed: Seed of everything random, at least 0 and below 2**64: same seed, same weights.
@@ -201,11 +226,11 @@ class TrainConfig:
     batch_size: int | Auto = attrs.field(default="auto", validator=at_least(1))
     gradient_accumulation_steps: int | Auto = attrs.field(default="auto", validator=at_least(1))
     num_workers: int | Auto = attrs.field(default="auto", validator=at_least(0))
-    devices: int | str | tuple[int, ...] = "auto"
+    devices: int | str | tuple[int, ...] = attrs.field(default="auto", validator=_device_list)
     num_nodes: int = attrs.field(default=1, validator=at_least(1))
     accelerator: str = "auto"
     strategy: Strategy = "auto"
-    precision: Precision = "auto"
+    precision: Precision = attrs.field(default="auto", converter=_precision, metadata={STRUCTURE: _precision})
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     seed: int = attrs.field(default=0, validator=[at_least(0), _of_64_bits])
     model_args: ModelArgs = ModelArgs()

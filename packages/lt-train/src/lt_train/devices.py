@@ -14,9 +14,7 @@ from lightning_fabric import Fabric
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
 
-FP16 = ("16-mixed", "16")
-"""What Lightning Fabric takes for mixed precision with fp16."""
-
+FP16 = "16-mixed"
 
 DEVICE_KEYS = "devices, num_nodes, accelerator, strategy or precision"
 """What may be wrong where Fabric refuses."""
@@ -44,6 +42,28 @@ def start_fabric(config: TrainConfig) -> Fabric:
     except (ValueError, TypeError) as error:
         raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     return fabric
+
+
+def check_devices(config: TrainConfig) -> None:
+    """Look whether the devices that are asked for are here, before data and weights are read.
+
+    Raises:
+        TrainConfigError: They are not.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    kind = config.accelerator
+    if {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(kind) is False:
+        raise TrainConfigError(
+            f"accelerator: {kind!r} is asked for, but PyTorch {torch.__version__} finds no such device; take 'cpu' or "
+            "'auto', or install a driver and a PyTorch that go together"
+        )
+    if not cuda or kind not in ("auto", "gpu", "cuda"):
+        return
+    there, asked = torch.cuda.device_count(), config.devices
+    if isinstance(asked, int) and asked > there:
+        raise TrainConfigError(f"devices: {asked} are asked for, but there are {there} GPUs here")
+    if isinstance(asked, tuple) and max(asked) >= there:
+        raise TrainConfigError(f"devices: there is no GPU {max(asked)} here; the last is {there - 1}")
 
 
 @contextmanager
@@ -87,9 +107,9 @@ def _precision(config: TrainConfig) -> dict[str, Any]:
     if config.precision == "auto":
         has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
         return {"precision": "bf16-mixed" if has_bf16 else "32-true"}
-    if config.precision in FP16 and config.strategy == "fsdp":
+    if config.precision == FP16 and config.strategy == "fsdp":
         raise TrainConfigError("precision: strategy='fsdp' has no scaling of gradients for fp16; take 'bf16-mixed'")
-    if config.precision in FP16 and _on_cpu(config):
+    if config.precision == FP16 and _on_cpu(config):
         from lightning_fabric.plugins import MixedPrecision
 
         # Asked by name, Fabric takes bf16 in its place, without scaling of gradients.

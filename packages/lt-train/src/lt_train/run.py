@@ -258,7 +258,9 @@ class Run:
     def advice(self) -> str:
         """What to do about a run that diverges."""
         kept = f"{self.out.checkpoint} is from before" if self.out.checkpoint.is_file() else "nothing was saved"
-        return f"lower model_args.lr (now {self.plan.lr:g}), or look for broken inputs; {kept}"
+        asked, peak = self.config.model_args.lr, self.plan.lr
+        scaled = "" if asked == peak else f", {peak:g} at this batch size"
+        return f"lower model_args.lr (now {asked:g}{scaled}), or look for broken inputs; {kept}"
 
     def training_values(self, state: TrainState, gradient_norm: torch.Tensor) -> dict[str, float]:
         """Values since the last call, which starts the mean of the loss anew."""

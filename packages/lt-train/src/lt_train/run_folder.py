@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -118,8 +119,12 @@ class RunFolder:
         """
         if resume and overwrite:
             raise ResumeError("give either `resume_interrupted` or `overwrite`, not both")
-        if self.root.exists() and not self.root.is_dir():
-            raise RunFolderError(f"{self.root}: is a file; `out` must be a folder")
+        there = next(place for place in (self.root, *self.root.parents) if place.exists())
+        if not there.is_dir():
+            inside = "" if there == self.root else f": {there}"
+            raise RunFolderError(f"{self.root}{inside}: is a file; `out` must be a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise RunFolderError(f"{self.root}: {there} cannot be written to; choose another `out`")
         refuse_if_held(self.root)
         self.check_files(overwrite=overwrite, resume=resume)
         if overwrite:

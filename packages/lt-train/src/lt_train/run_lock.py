@@ -49,11 +49,14 @@ def run_lock(root: Path) -> Iterator[None]:
     """Hold a run folder, made if need be, while the block runs.
 
     Raises:
-        RunFolderError: Another process holds it; names the process.
+        RunFolderError: Another process holds it, which is named; or nothing can be written there.
     """
-    root.mkdir(parents=True, exist_ok=True)
     path = root / LOCK_NAME
-    descriptor = _lock(path)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(path)
+    except OSError as error:
+        raise RunFolderError(f"{root}: cannot be written to ({error.strerror}); choose another `out`") from error
     _held.append(descriptor)
     try:
         os.truncate(descriptor, 0)

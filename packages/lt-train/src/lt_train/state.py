@@ -115,7 +115,7 @@ def improves(value: float, best: float | None, *, less_is_better: bool) -> bool:
 def is_best(found: Validation, best: Validation | None, watched: str) -> bool:
     """Whether a validation is better than the best so far by the watched metric, or as good with a lower loss.
 
-    Small splits have few values of a metric, so that ties are common, and most of them are of models which became surer.
+    Small splits have few values of a metric, so that ties are common; the later of two is often the surer model.
     """
     value, less = found.metrics[watched], watched in LESS_IS_BETTER
     if best is None or value != best.metrics[watched]:

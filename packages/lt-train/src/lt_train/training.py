@@ -26,7 +26,7 @@ from lt_train.checks import check_batch_norm, check_first_images, check_input_si
 from lt_train.config import TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import memory_errors
-from lt_train.devices import as_launched, start_fabric
+from lt_train.devices import as_launched, check_devices, start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.final_test import score_test_split
 from lt_train.kept_memory import kept_memory
@@ -112,6 +112,7 @@ def fit(
     arguments = checked_plain(attrs.asdict(config) if arguments is None else arguments)
     asked = None if asked is None else checked_plain(asked)
     config = as_launched(config)
+    check_devices(config)
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)

@@ -274,7 +274,7 @@ def _misfit(report: LoadReport, target: Mapping[str, torch.Tensor], model: str) 
 
 
 def _log(report: LoadReport, model: str) -> None:
-    logger.info("%s: %d tensors of %s loaded (keys: %s)", model, len(report.matched), report.source, report.layout)
+    logger.info("%s: %d tensors loaded from %s (keys: %s)", model, len(report.matched), report.source, report.layout)
     if report.missing or report.mismatched:
         left = len(report.missing) + len(report.mismatched)
         logger.warning(

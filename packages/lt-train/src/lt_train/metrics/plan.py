@@ -133,7 +133,7 @@ def plan_metrics(
     if task == "multiclass" and args.threshold != attrs.fields(MetricArgs).threshold.default:
         strange.append("threshold")
     if strange:
-        raise TrainConfigError(f"metric_args: {listed(strange)} belong to {other} tasks; this one is {task}")
+        raise TrainConfigError(f"metric_args: only {other} tasks have {listed(strange)}; this one is {task}")
     if args.threshold == "auto" and thresholds is None:
         raise TrainConfigError(
             'metric_args.threshold is "auto", but there are no thresholds: in training there are none yet, and for an '
