@@ -78,6 +78,12 @@ def test_all_wrong_arguments_are_reported_together_with_their_full_paths(run, da
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("wrong", [None, 18, ""])
+def test_what_names_no_model_is_answered_with_what_does(run, tmp_path, wrong):
+    with pytest.raises(ConfigError, match=r"model +expected a name such as 'timm/resnet18'"):
+        run(tmp_path / "run", model=wrong)
+
+
 def test_multilabel_of_folders_is_refused_before_anything_is_written(run, tmp_path):
     with pytest.raises(ConfigError, match=r"multilabel needs `train_csv`, `val_csv`"):
         run(tmp_path / "run", classification_task="multilabel")

@@ -305,6 +305,8 @@ def test_a_run_asked_to_stop_saves_first_and_can_go_on(job, tmp_path, number, ou
     assert signal.getsignal(number) is previous
     if outcome is SystemExit:
         assert caught.value.code == 128 + signal.SIGTERM
+    else:
+        assert "`resume_interrupted` goes on from here" in str(caught.value)
     assert "stopped at step" in job.out.log.read_text()
     job.run(**common, resume=True)
     assert_bit_identical(whole, job.out)

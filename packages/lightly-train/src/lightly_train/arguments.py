@@ -11,6 +11,7 @@ import attrs
 
 from lightly_train.run_config import asked
 from lt_data import (
+    STRUCTURE,
     ConfigError,
     DataConfig,
     Problem,
@@ -61,12 +62,19 @@ class Arguments:
     asked: Mapping[str, Any]
 
 
+def _name_or_path(value: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        what = "expected a name such as 'timm/resnet18' (`list_models` has them), or the path of a model"
+        raise ValueError(f"{what}, got {value!r}")
+    return user_path(value)
+
+
 @attrs.frozen(kw_only=True)
 class _Plain:
     """Arguments that are single values."""
 
     out: Path
-    model: Path
+    model: Path = attrs.field(metadata={STRUCTURE: _name_or_path})
     classification_task: Literal["multiclass", "multilabel"]
     resume_interrupted: bool
     overwrite: bool

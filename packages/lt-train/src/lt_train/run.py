@@ -228,8 +228,9 @@ class Run:
     def leave(self, state: TrainState, stop: StopRequest) -> None:
         """Obey the request to stop, once everything is on the disk."""
         self.saver.wait()
-        logger.info("stopped at step %d; `resume_interrupted` goes on from here", state.step)
-        stop.obey()
+        said = f"stopped at step {state.step}; `resume_interrupted` goes on from here"
+        logger.info(said)
+        stop.obey(said)
 
     def source(self) -> Source:
         """Where the inputs of each step come from."""

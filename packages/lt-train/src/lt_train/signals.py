@@ -32,8 +32,14 @@ class StopRequest:
         if number:
             self.signal = number
 
-    def obey(self) -> None:
-        """Do what the signal would have done at once: KeyboardInterrupt, or exit status 128 + signal."""
+    def obey(self, said: str = "") -> None:
+        """Do what the signal would have done at once: KeyboardInterrupt, or exit status 128 + signal.
+
+        Args:
+            said: What Python shows below the traceback of the KeyboardInterrupt.
+        """
+        if self.signal == signal.SIGINT and said:
+            raise KeyboardInterrupt(said)
         if self.signal:
             leave(self.signal)
 
