@@ -129,11 +129,11 @@ def fit(
     check_batch_norm(classifier, data, plan, fabric.world_size)
     with ExitStack() as at_last, ExitStack() as stack:
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
+        stack.enter_context(console_log(console))
         if fabric.is_global_zero:
             stack.enter_context(run_lock(out.root))
             out.check_files(overwrite=overwrite, resume=resume)
             prepare(out, data, resume=resume)
-            stack.enter_context(console_log(console))
             stack.enter_context(file_log(out.log, earlier))
         fabric.barrier()
         cache = stack.enter_context(sample_cache(fabric, data, out))
