@@ -73,6 +73,9 @@ def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_besid
     assert found["train.csv"].startswith("12 images have several labels: train.csv:2 (dog, cat), train.csv:4 (cat, ")
     assert "train.csv:12 (cat, car) and 2 more; a multiclass image needs exactly one" in found["train.csv"]
     assert found["train.csv"].endswith('to train on several, set classification_task to "multilabel"')
+    assert (
+        """where ',' belongs to the names, set data.label_delimiter to another, such as "|"; """ in found["train.csv"]
+    )
     assert "empty" in found["train.csv:3"]
 
 
@@ -238,6 +241,20 @@ def test_labels_are_class_names_even_where_these_hold_the_delimiter(root):
     content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
     index = index_of(root, content, classes={0: "cat, tame", 1: "car", 2: "dog"})
     assert rows_of(index) == EXPECTED
+
+
+def test_a_label_that_is_a_name_with_the_delimiter_may_have_blanks_around_it(root):
+    content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame "')
+    assert rows_of(index_of(root, content, classes=["cat, tame", "car", "dog"])) == EXPECTED
+
+
+def test_the_log_quotes_class_names_with_a_comma_and_no_others(root, caplog):
+    (root / "val.csv").write_text("image_path,label\ntrain/dog/0.png,dog\n")
+    content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
+    with caplog.at_level(logging.INFO):
+        index_of(root, content, classes=None, label_delimiter="|", val_csv=root / "val.csv")
+    assert "train.csv, 0: car, 1: 'cat, tame', 2: dog" in caplog.text
+    assert "val: no image of car, 'cat, tame';" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "image", "image.png.gz"])

@@ -103,9 +103,18 @@ def report_problems(title: str, problems: Sequence[Problem]) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """Names in a sentence: the first few, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    """Names in a sentence: the first few, those with a comma in quotes, and how many more there are."""
+    return joined([told_apart(name) for name in names[:limit]], len(names) - limit)
+
+
+def joined(texts: Sequence[str], more: int = 0) -> str:
+    """Texts that tell themselves apart in a sentence, and that there are `more`, if above 0."""
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+
+
+def told_apart(name: str) -> str:
+    """A name as it stands between others: with a comma in it, in quotes."""
+    return repr(name) if "," in name else name
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

@@ -153,7 +153,7 @@ def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Co
 def _labels(cell: Cell, key: _Key, delimiter: str) -> list[str]:
     """Labels of a cell; names with the delimiter, or with blanks around them, are found as they are."""
     if isinstance(cell, str):
-        cell = (cell,) if cell in key else tuple(cell.split(delimiter))
+        cell = (cell,) if cell in key or cell.strip() in key else tuple(cell.split(delimiter))
     exact = (part if part in key else part.strip() for part in cell)
     return [label for label in exact if label]
 

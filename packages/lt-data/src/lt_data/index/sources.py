@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
+from lt_data.errors import ConfigError, DatasetError, Problem, joined, listed, nearest, told_apart
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
 from lt_data.index.image_files import is_file, is_folder
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 LIKE_A_SHARE = re.compile(r"[0-9]*[.,]?[0-9]+ ?%?")
 SHARE_HINT = "a share of the training samples is a number above 0 and below 1, without quotes or %, such as 0.2"
 
+SHOWN_CLASSES = 20
+"""More are counted in the log."""
 
 SPLIT_NAMES = frozenset({"train", "val", "valid", "validation", "test"})
 
@@ -211,7 +213,8 @@ def names_of(source: Source, config: DataConfig) -> dict[int, str]:
         raise ConfigError([Problem("data.ignore_classes", f"{entry!r} {what}") for entry in unknown])
     if not config.kept_classes(names):
         raise DatasetError([_few(source, [])])
-    logger.info("classes: taken from %s, %s", source.path, listed([f"{i}: {name}" for i, name in names.items()], 20))
+    numbered = [f"{i}: {told_apart(name)}" for i, name in names.items()]
+    logger.info("classes: taken from %s, %s", source.path, joined(numbered[:SHOWN_CLASSES], len(names) - SHOWN_CLASSES))
     return names
 
 
