@@ -237,6 +237,12 @@ def test_many_different_unknown_labels_are_reported_quickly_and_counted(root):
     assert found["train.csv"] == "has 19000 more problems, which are not listed"
 
 
+def test_an_error_counts_the_problems_that_are_not_described(root):
+    rows = "".join(f"train/cat/no{i}.png,cat\n" for i in range(3000))
+    with pytest.raises(DatasetError, match=r"^6000 problems in the data set:\n(.*\n){50}  and 5950 more$"):
+        index_of(root, "image_path,label\n" + rows)
+
+
 def test_labels_are_class_names_even_where_these_hold_the_delimiter(root):
     content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
     index = index_of(root, content, classes={0: "cat, tame", 1: "car", 2: "dog"})

@@ -60,5 +60,5 @@ class ProblemList:
     def all(self) -> tuple[Problem, ...]:
         """The problems, the last of which counts those that were not kept."""
         more = self._count - len(self._kept)
-        last = [Problem(str(self._file), f"has {more} more problems, which are not listed")] if more else []
+        last = [Problem(str(self._file), f"has {more} more problems, which are not listed", more)] if more else []
         return (*self._kept, *last)
