@@ -110,7 +110,9 @@ def test_classes_may_be_ignored_by_name_or_id_but_must_exist():
     config = load_data_config({**VALID, "ignore_classes": {"dog"}})
     assert config.classes is not None
     assert config.kept_classes(config.classes) == {0: "cat", 1: "car"}
-    assert "data.ignore_classes" in problems_of({**VALID, "ignore_classes": [9]})
+    named = {0: "dog", 1: "cat", 2: "cow, brown"}
+    refused = problems_of({**VALID, "classes": named, "ignore_classes": [9]})["data.ignore_classes"]
+    assert refused.endswith("; there are 0: dog, 1: cat, 2: 'cow, brown'")
 
 
 def test_fewer_than_two_classes_are_refused():

@@ -27,7 +27,7 @@ def table(report: DataReport) -> str:
 def _verdict(report: DataReport) -> str:
     """How much of each kind there is of what makes a report not `ok`."""
     counts = (
-        (num_problems(problem for part in (report, *report.splits) for problem in part.problems), "problem", ""),
+        (num_problems([*report.problems, *(p for split in report.splits for p in split.problems)]), "problem", ""),
         (sum(len(split.truncated) for split in report.splits), "truncated file", ""),
         (sum(len(split.unreadable) for split in report.splits), "unreadable file", ""),
         (sum(len(split.contradictions) for split in report.splits), "image", " with different labels"),

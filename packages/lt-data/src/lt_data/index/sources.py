@@ -12,7 +12,7 @@ from typing import get_args
 import attrs
 import numpy as np
 
-from lt_data.data_config import DataConfig
+from lt_data.data_config import DataConfig, likely_class
 from lt_data.errors import ConfigError, DatasetError, Problem, joined, listed, nearest, told_apart
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
@@ -210,7 +210,8 @@ def names_of(source: Source, config: DataConfig) -> dict[int, str]:
     unknown = [entry for entry in config.ignore_classes if entry not in {*names, *names.values()}]
     if unknown:
         what = f"is not a class of {source.path}"
-        raise ConfigError([Problem("data.ignore_classes", f"{entry!r} {what}") for entry in unknown])
+        told = [f"{entry!r} {what}; {likely_class(entry, names)}" for entry in unknown]
+        raise ConfigError([Problem("data.ignore_classes", text) for text in told])
     if not config.kept_classes(names):
         raise DatasetError([_few(source, [])])
     numbered = [f"{i}: {told_apart(name)}" for i, name in names.items()]
