@@ -179,11 +179,12 @@ def _read_rows(
             rows.codes.append(codes)
         except IndexError:
             needed = max(image, *columns.labels, group or 0, frame or 0) + 1
-            problems.add(table.place(number), f"has {len(row)} columns, {needed} are needed")
+            short = ValueError(f"has {len(row)} columns, {needed} are needed")
+            problems.add_row(table.place(number), short)
         except SeveralLabelsError as error:
             rows.several.append(f"{Path(table.place(number)).name} ({listed(error.labels)})")
         except ValueError as error:
-            problems.add(table.place(number), error)
+            problems.add_row(table.place(number), error)
     return left_out
 
 
