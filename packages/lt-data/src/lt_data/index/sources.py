@@ -21,7 +21,7 @@ from lt_data.index.labels import check_label_columns
 from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
-from lt_data.index.split import split_off
+from lt_data.index.split import classes_raised, split_off
 from lt_data.index.table import scan_table, table_labels
 from lt_data.task import Classes, TaskName
 
@@ -297,6 +297,10 @@ def with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: li
     single = np.bincount(train.samples.labels, minlength=train.samples.num_classes) == 1
     if len(chosen):
         logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
+    raised = classes_raised(train.samples, share, train.groups)
+    if raised:
+        what = "val: more than the share of %g: of %d classes it is less than half a sample, yet each gives one"
+        logger.info(what + ", so that validation has it", share, raised)
     if single.any():
         logger.info("val: %d classes have one sample, which stays in train", single.sum())
     val = Scan(samples=train.samples.take(np.flatnonzero(chosen)))
