@@ -313,11 +313,8 @@ class ImageClassification(nn.Module):
 
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        return self.run(
-            torch.from_numpy(
-                load_inputs(without_tensors(images, self.task.preprocessing.num_channels), self.task.preprocessing)
-            )
-        )
+        spec = self.task.preprocessing
+        return self.run(torch.from_numpy(load_inputs(without_tensors(images, spec.num_channels), spec)))
 
     def prepare(self, image: ImageLike | torch.Tensor) -> npt.NDArray[np.float32]:
         """The first half of `scores`: read and preprocess one image, float32 of shape (C, height, width).
@@ -325,9 +322,8 @@ class ImageClassification(nn.Module):
         Raises:
             ImageDecodeError: As for `predict`.
         """
-        prepared: npt.NDArray[np.float32] = load_inputs(
-            without_tensors([image], self.task.preprocessing.num_channels), self.task.preprocessing
-        )[0]
+        spec = self.task.preprocessing
+        prepared: npt.NDArray[np.float32] = load_inputs(without_tensors([image], spec.num_channels), spec)[0]
         return prepared
 
     def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:

@@ -250,11 +250,9 @@ def _as_uint8(kind: np.dtype[Any]) -> str:
         return '; values from 0 to 1 are converted by (array * 255).round().astype("uint8")'
     if kind == np.uint16:
         return '; 16 bits are converted by (array / 257).round().astype("uint8"), or read from a PNG or TIFF file'
-    return (
-        '; values from 0 to 255 are converted by array.astype("uint8")'
-        if kind.kind in "iu" and kind.itemsize > 1
-        else ""
-    )
+    if kind.kind in "iu" and kind != np.uint8:
+        return '; values from 0 to 255 are converted by array.astype("uint8")'
+    return ""
 
 
 def _path_of_url(url: str) -> str:
