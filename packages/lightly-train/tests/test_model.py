@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import shlex
 import shutil
 import socket
@@ -111,6 +112,20 @@ def test_predicting_leaves_parts_in_evaluation_mode_as_they_were_also_after_an_e
 def test_topk_above_the_number_of_classes_says_how_many_there_are(model, image):
     with pytest.raises(PredictionArgumentError, match="1 to 3"):
         model.predict(image, topk=4)
+
+
+def test_a_tensor_with_its_channels_last_is_told_what_turns_it(model):
+    with pytest.raises(ImageDecodeError, match=r"\(C, H, W\) for 3 channels, got \(41, 50, 3\); .*permute\(2, 0, 1\)"):
+        model.predict(torch.zeros(41, 50, 3))
+    with pytest.raises(ImageDecodeError, match=r"got \(41, 50, 60\)$"):
+        model.predict(torch.zeros(41, 50, 60))
+
+
+def test_a_single_open_file_is_an_image_and_no_batch(model, image):
+    content = image.read_bytes()
+    assert model.predict(io.BytesIO(content))["labels"].tolist() == model.predict(image)["labels"].tolist()
+    with pytest.raises(ImageDecodeError, match="`predict` takes a single one"):
+        model.predict_batch(io.BytesIO(content))
 
 
 def test_a_batch_may_be_an_array_or_a_tensor_but_not_a_single_path(model, image):

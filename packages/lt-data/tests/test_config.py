@@ -75,6 +75,26 @@ def test_keys_of_tables_without_a_table_are_refused():
     assert "there is none: give `train_csv`" in found["data.csv_label_type"]
 
 
+def transform_problems_of(raw) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        structure(raw, TransformConfig, "transform_args")
+    return {problem.where: problem.what for problem in caught.value.problems}
+
+
+def test_a_normalisation_is_told_all_that_is_wrong_with_it():
+    found = transform_problems_of({"normalize": {"mean": [0.5], "std": [0, 1, 1]}})
+    assert set(found) == {"transform_args.normalize.std", "transform_args.normalize"}
+    assert found["transform_args.normalize"] == "needs one mean and one std for each channel, got 1 and 3"
+    found = transform_problems_of({"normalize": {"mean": [0.5], "std": [1, 1, 1]}})
+    assert set(found) == {"transform_args.normalize"}
+    assert set(transform_problems_of({"normalize": 3})) == {"transform_args.normalize"}
+
+
+def test_a_mean_of_values_from_0_to_255_is_refused_with_what_to_divide_by():
+    found = transform_problems_of({"normalize": {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}})
+    assert "of values from 0 to 255 divide mean and std by 255" in found["transform_args.normalize.mean"]
+
+
 def test_a_key_like_no_other_is_answered_with_all_valid_ones():
     message = problems_of({**VALID, "zzzzzz": 1})["data.zzzzzz"]
     assert "train" in message
@@ -110,7 +130,9 @@ def test_classes_may_be_ignored_by_name_or_id_but_must_exist():
     config = load_data_config({**VALID, "ignore_classes": {"dog"}})
     assert config.classes is not None
     assert config.kept_classes(config.classes) == {0: "cat", 1: "car"}
-    assert "data.ignore_classes" in problems_of({**VALID, "ignore_classes": [9]})
+    named = {0: "dog", 1: "cat", 2: "cow, brown"}
+    refused = problems_of({**VALID, "classes": named, "ignore_classes": [9]})["data.ignore_classes"]
+    assert refused.endswith("; there are 0: dog, 1: cat, 2: 'cow, brown'")
 
 
 def test_fewer_than_two_classes_are_refused():

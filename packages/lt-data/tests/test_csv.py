@@ -73,6 +73,9 @@ def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_besid
     assert found["train.csv"].startswith("12 images have several labels: train.csv:2 (dog, cat), train.csv:4 (cat, ")
     assert "train.csv:12 (cat, car) and 2 more; a multiclass image needs exactly one" in found["train.csv"]
     assert found["train.csv"].endswith('to train on several, set classification_task to "multilabel"')
+    assert (
+        """where ',' belongs to the names, set data.label_delimiter to another, such as "|"; """ in found["train.csv"]
+    )
     assert "empty" in found["train.csv:3"]
 
 
@@ -234,10 +237,57 @@ def test_many_different_unknown_labels_are_reported_quickly_and_counted(root):
     assert found["train.csv"] == "has 19000 more problems, which are not listed"
 
 
+def test_rows_with_the_same_problem_are_one_that_counts_them(root):
+    rows = ["train/cat/0.png,kat", "train/cat/1.png,", "train/cat/0.png,", *["train/cat/0.png,kat"] * 300, "short"]
+    assert problems_of(root, "\n".join(["image_path,label", *rows])) == {
+        "train.csv:2": "unknown class 'kat'; did you mean 'cat'? (301 such rows: train.csv:2, train.csv:5, "
+        "train.csv:6, train.csv:7, train.csv:8 and 296 more)",
+        "train.csv:3": "the label is empty; a multiclass image needs exactly one "
+        "(2 such rows: train.csv:3, train.csv:4)",
+        "train.csv:305": "has 1 columns, 2 are needed",
+    }
+
+
+def test_rows_with_a_problem_that_was_described_are_counted_there_beyond_the_limit_too(root):
+    rows = "".join(f"train/cat/0.png,unknown_label_{i % 1500}\n" for i in range(3000))
+    found = problems_of(root, "image_path,label\n" + rows)
+    assert found["train.csv:2"].endswith("(2 such rows: train.csv:2, train.csv:1502)")
+    assert found["train.csv"] == "has 1000 more problems, which are not listed"
+
+
+def test_ids_that_pandas_wrote_as_floats_are_told_so(root):
+    rows = "".join(f"train/cat/{i}.png,{i}.0\n" for i in range(2))
+    found = problems_of(root, "image_path,label\n" + rows, csv_label_type="id")
+    hint = "IDs are whole numbers: write 1, in pandas by .astype('Int64')"
+    assert found["train.csv:3"] == f"unknown class ID '1.0'; {hint}"
+    found = problems_of(root, "image_path,label\ntrain/cat/0.png,7.0\n", csv_label_type="id")
+    assert found["train.csv:2"] == "unknown class ID '7.0'; there are 0, 1, 2"
+
+
+def test_an_error_counts_the_problems_that_are_not_described(root):
+    rows = "".join(f"train/cat/no{i}.png,cat\n" for i in range(3000))
+    with pytest.raises(DatasetError, match=r"^6000 problems in the data set:\n(.*\n){50}  and 5950 more$"):
+        index_of(root, "image_path,label\n" + rows)
+
+
 def test_labels_are_class_names_even_where_these_hold_the_delimiter(root):
     content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
     index = index_of(root, content, classes={0: "cat, tame", 1: "car", 2: "dog"})
     assert rows_of(index) == EXPECTED
+
+
+def test_a_label_that_is_a_name_with_the_delimiter_may_have_blanks_around_it(root):
+    content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame "')
+    assert rows_of(index_of(root, content, classes=["cat, tame", "car", "dog"])) == EXPECTED
+
+
+def test_the_log_quotes_class_names_with_a_comma_and_no_others(root, caplog):
+    (root / "val.csv").write_text("image_path,label\ntrain/dog/0.png,dog\n")
+    content = "image_path,label\n" + ROWS.replace(",cat", ',"cat, tame"')
+    with caplog.at_level(logging.INFO):
+        index_of(root, content, classes=None, label_delimiter="|", val_csv=root / "val.csv")
+    assert "train.csv, 0: car, 1: 'cat, tame', 2: dog" in caplog.text
+    assert "val: no image of car, 'cat, tame';" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "image", "image.png.gz"])

@@ -119,6 +119,9 @@ def test_thousands_of_wrong_rows_are_counted_not_listed(folders):
     train = split(report, "train")
     assert (train.samples, len(train.problems)) == (3, 1001)
     assert train.problems[-1].what == "has 2000 more problems, which are not listed"
+    assert str(report).startswith("data check (multiclass): 3000 problems")
+    assert "train: problems (3000)\n" in str(report)
+    assert "\n  and 2990 more\n" in str(report)
 
 
 def test_data_that_cannot_be_read_at_all_are_a_report_too(tmp_path):

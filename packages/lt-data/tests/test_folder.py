@@ -47,8 +47,10 @@ def test_ignored_classes_take_no_part_and_the_others_keep_their_ids(make_folder)
 
 def test_unknown_ignored_names_are_refused_when_classes_come_from_the_folder(make_folder):
     train, val = make_folder("train", cat=1, dog=1), make_folder("val", cat=1)
-    with pytest.raises(ConfigError, match="bird"):
+    with pytest.raises(ConfigError, match=r"'bird' is not a class of .*train; there are 0: cat, 1: dog$"):
         index_of(train, val, ignore_classes=["bird"])
+    with pytest.raises(ConfigError, match=r"'Dog' is not a class of .*train; did you mean 'dog'\?$"):
+        index_of(train, val, ignore_classes=["Dog"])
 
 
 def test_a_folder_that_is_missing_is_told_with_the_nearest_that_is_there_and_where_it_was_looked_for(

@@ -118,6 +118,13 @@ def test_several_known_labels_in_one_cell_name_the_delimiter_and_not_a_near_clas
     assert hint not in found[f"{root / 'val.csv'}:3"]
 
 
+def test_folders_none_of_which_is_a_class_of_the_model_are_told_alone_if_images_are_in_them(root, make_folder):
+    make_folder("more", bird=1, fish=0)
+    assert set(problems_of(root / "more")) == {str(root / "more" / "bird"), str(root / "more" / "fish")}
+    make_folder("empty", fish=0)
+    assert "no image found" in problems_of(root / "empty")[str(root / "empty")]
+
+
 def test_classes_that_the_data_have_beyond_the_model_can_be_left_out_but_none_of_its_own(root, make_folder):
     make_folder("more", cat=1, bird=2)
     assert found(index_for_model({"val": root / "more", "ignore_classes": ["bird"]}, TASK)) == [("cat/0.png", "cat")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.server
 import io
 import os
+import re
 import struct
 import threading
 import zlib
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_data import ImageDecodeError, load_image
+from lt_data import ImageDecodeError, Preprocessing, load_image, load_inputs
 
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[255, 255, 0], [0, 255, 255], [255, 0, 255]]], np.uint8)
 """Two rows of three different colours: every orientation looks different."""
@@ -116,6 +117,49 @@ def test_the_content_of_a_file_is_read_like_the_file(tmp_path, corners, suffix):
     Image.fromarray(corners).save(tmp_path / f"image.{suffix}", **({"exif": exif} if suffix != "ppm" else {}))
     content = (tmp_path / f"image.{suffix}").read_bytes()
     np.testing.assert_array_equal(load_image(content), load_image(tmp_path / f"image.{suffix}"))
+
+
+def test_content_may_be_any_kind_of_bytes_or_an_open_file(tmp_path, corners):
+    Image.fromarray(corners).save(tmp_path / "image.png")
+    content = (tmp_path / "image.png").read_bytes()
+    for source in (bytearray(content), memoryview(content), io.BytesIO(content)):
+        np.testing.assert_array_equal(load_image(source), corners)
+    with (tmp_path / "image.png").open("rb") as stream:
+        np.testing.assert_array_equal(load_image(stream), corners)
+        with pytest.raises(ImageDecodeError, match=r"nothing left to read; .* seek\(0\) goes back"):
+            load_image(stream)
+    with pytest.raises(ImageDecodeError, match="could not be read: read of closed file"):
+        load_image(stream)
+    with pytest.raises(ImageDecodeError, match="gave str, expected bytes; open it in binary mode"):
+        load_image(io.StringIO("x"))
+
+
+def test_one_image_where_several_are_expected_is_refused_of_whatever_kind(tmp_path):
+    for source in (bytearray(b"x"), memoryview(b"x"), io.BytesIO(b"x"), "x", tmp_path):
+        with pytest.raises(ImageDecodeError, match="expected a list of images"):
+            load_inputs(source, Preprocessing(image_size=(8, 8)))
+
+
+def test_what_goes_elsewhere_is_told_where(tmp_path):
+    with pytest.raises(ImageDecodeError, match="got list; .* lists go to predict_batch"):
+        load_image([tmp_path / "image.png"])
+    with pytest.raises(ImageDecodeError, match="is not a file but a folder; folders go to predict_folder"):
+        load_image(tmp_path)
+    with pytest.raises(ImageDecodeError, match=r"^ftp://x/y\.png: URLs are read if they begin with http://, https://"):
+        load_image("ftp://x/y.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cure"),
+    [
+        ("float32", '(array * 255).round().astype("uint8")'),
+        ("uint16", '(array / 257).round().astype("uint8")'),
+        ("int64", 'array.astype("uint8")'),
+    ],
+)
+def test_arrays_of_another_type_are_told_how_to_convert_them(kind, cure):
+    with pytest.raises(ImageDecodeError, match=re.escape(cure)):
+        load_image(np.ones((4, 5, 3), dtype=kind))
 
 
 def test_content_that_is_no_whole_image_is_an_error_without_a_path(tmp_path, corners):

@@ -68,6 +68,12 @@ def test_any_other_cell_is_an_error_with_its_line_and_column(root, cell):
     assert found == {"train.csv:5": f"column 'dog' holds {cell!r}, expected 0 or 1"}
 
 
+def test_such_cells_of_one_column_are_one_problem_that_counts_them(root):
+    found = problems_of(root, [*ROWS, *(f"0,x,{cell},1" for cell in ("0.9", "0.8", "0.7"))])
+    rows = "3 such rows: train.csv:5, train.csv:6, train.csv:7"
+    assert found == {"train.csv:5": f"column 'dog' holds '0.9', expected 0 or 1 ({rows})"}
+
+
 def test_multiclass_rows_need_exactly_one(root):
     found = problems_of(root, [*ROWS[:2], "1,x,1,0", "0,x,0,0"])
     assert found["train.csv"].startswith("1 image has several labels: train.csv:4 (dog, cat); ")

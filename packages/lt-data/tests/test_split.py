@@ -185,6 +185,17 @@ def test_a_folder_that_is_missing_is_no_share_and_one_called_like_a_number_is_ta
     assert len(build_index(load_data_config({**data, "val": make_folder("2024", a=1, b=1)})).val) == 2
 
 
+def test_a_share_that_is_raised_to_a_sample_a_class_is_in_the_log(table, caplog):
+    with caplog.at_level(logging.INFO):
+        assert len(split_of(table(["a", "b", "c", "d"] * 20), 0.001).val) == 4
+    what = "more than the share of 0.001: of 4 classes it is less than half a sample, yet each gives one, so that"
+    assert what in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        split_of(table(["a", "b"] * 20), 0.25)
+    assert "more than the share" not in caplog.text
+
+
 def test_a_share_of_nothing_is_not_in_the_log(tmp_path, caplog):
     (tmp_path / "train.csv").write_text("image_path,label\nno.png,a\nno.png,b\n")
     with caplog.at_level(logging.INFO), pytest.raises(DatasetError):

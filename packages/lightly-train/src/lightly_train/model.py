@@ -120,8 +120,8 @@ class ImageClassification(nn.Module):
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
-            image: Path, URL, content of a file as bytes, Pillow image, uint8 array of shape (H, W, C), or tensor of
-                shape (C, H, W), uint8 or float in [0, 1].
+            image: Path, URL, content of a file as bytes, file opened in binary mode, Pillow image, uint8 array of shape
+                (H, W, C), or tensor of shape (C, H, W), uint8 or float in [0, 1].
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes. Changes nothing for multilabel.
             threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
                 thresholds that `calibrate` fitted for each class.
@@ -302,7 +302,7 @@ class ImageClassification(nn.Module):
         """
         if not is_whole(batch_size) or batch_size < 1:
             raise PredictionArgumentError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
-        every = without_tensors(images)
+        every = without_tensors(images, self.task.preprocessing.num_channels)
         if not len(every):
             return np.empty((0, self.classifier.num_features), dtype=np.float32)
         parts = []
@@ -313,7 +313,8 @@ class ImageClassification(nn.Module):
 
     def scores(self, images: Sequence[ImageLike | torch.Tensor]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        return self.run(torch.from_numpy(load_inputs(without_tensors(images), self.task.preprocessing)))
+        spec = self.task.preprocessing
+        return self.run(torch.from_numpy(load_inputs(without_tensors(images, spec.num_channels), spec)))
 
     def prepare(self, image: ImageLike | torch.Tensor) -> npt.NDArray[np.float32]:
         """The first half of `scores`: read and preprocess one image, float32 of shape (C, height, width).
@@ -321,7 +322,8 @@ class ImageClassification(nn.Module):
         Raises:
             ImageDecodeError: As for `predict`.
         """
-        prepared: npt.NDArray[np.float32] = load_inputs(without_tensors([image]), self.task.preprocessing)[0]
+        spec = self.task.preprocessing
+        prepared: npt.NDArray[np.float32] = load_inputs(without_tensors([image], spec.num_channels), spec)[0]
         return prepared
 
     def run(self, prepared: Sequence[npt.NDArray[np.float32]] | torch.Tensor) -> npt.NDArray[np.float32]:

@@ -12,19 +12,21 @@ from PIL import Image
 
 from lt_data import ImageDecodeError, ImageLike
 
+ONE_IMAGE = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)
 
-def without_tensors(images: Sequence[ImageLike | torch.Tensor]) -> Sequence[ImageLike]:
-    """The same images, those that are tensors as arrays.
+
+def without_tensors(images: Sequence[ImageLike | torch.Tensor], num_channels: int) -> Sequence[ImageLike]:
+    """The same images, those that are tensors as arrays, for a model of `num_channels`.
 
     Raises:
         ImageDecodeError: A tensor is not an image, or a single image was given.
     """
-    if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
+    if isinstance(images, ONE_IMAGE) or hasattr(images, "read"):
         raise ImageDecodeError("expected a list of images; `predict` takes a single one")
-    return [as_array(image) if isinstance(image, torch.Tensor) else image for image in images]
+    return [as_array(image, num_channels) if isinstance(image, torch.Tensor) else image for image in images]
 
 
-def as_array(image: torch.Tensor) -> npt.NDArray[np.uint8]:
+def as_array(image: torch.Tensor, num_channels: int) -> npt.NDArray[np.uint8]:
     """An image of shape (C, H, W), uint8 or float in [0, 1], as uint8 of shape (H, W, C).
 
     Raises:
@@ -33,6 +35,12 @@ def as_array(image: torch.Tensor) -> npt.NDArray[np.uint8]:
     if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
         raise ImageDecodeError(
             f"expected a tensor of shape (C, H, W), uint8 or float in [0, 1], got {image.dtype} of {tuple(image.shape)}"
+        )
+    can_be_had = (1, 3, 4, num_channels)
+    if image.shape[0] not in can_be_had:
+        hint = "; (H, W, C) becomes (C, H, W) by tensor.permute(2, 0, 1)" if image.shape[2] in can_be_had else ""
+        raise ImageDecodeError(
+            f"expected a tensor of shape (C, H, W) for {num_channels} channels, got {tuple(image.shape)}{hint}"
         )
     if image.dtype != torch.uint8:
         if not bool(((image >= 0) & (image <= 1)).all()):

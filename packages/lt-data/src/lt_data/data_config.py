@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import attrs
 import yaml
 
-from lt_data.errors import ConfigError, Problem, listed
+from lt_data.errors import ConfigError, Problem, joined, listed, nearest, told_apart
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least, is_whole
@@ -187,7 +187,8 @@ class DataConfig:
         valid = {*self.classes, *self.classes.values()}
         for entry in self.ignore_classes:
             if entry not in valid:
-                yield Problem("ignore_classes", f"{entry!r} is neither an ID nor a name of `classes`")
+                what = f"{entry!r} is neither an ID nor a name of `classes`; {likely_class(entry, self.classes)}"
+                yield Problem("ignore_classes", what)
         if len(self.kept_classes(self.classes)) < 2:
             yield Problem("classes", "at least two classes must be left to tell apart")
 
@@ -200,6 +201,13 @@ class DataConfig:
         """`classes` without those that `ignore_classes` names."""
         ignored = set(self.ignore_classes)
         return {i: name for i, name in classes.items() if i not in ignored and name not in ignored}
+
+
+def likely_class(entry: int | str, classes: Mapping[int, str]) -> str:
+    """What to say of an ID or a name that none of `classes` has: the name that may be meant, or all of them."""
+    near = nearest(entry, classes.values()) if isinstance(entry, str) else None
+    names = [f"{i}: {told_apart(name)}" for i, name in classes.items()]
+    return f"did you mean {near!r}?" if near else f"there are {joined(names[:10], len(names) - 10)}"
 
 
 def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataConfig:

@@ -28,10 +28,12 @@ class Problem:
     Attributes:
         where: Full path of the key, such as `data.csv_image_column`, or the file.
         what: What was found, what was expected, and what to do.
+        count: How many problems it stands for: more than one where they are counted, not described.
     """
 
     where: str
     what: str
+    count: int = 1
 
 
 class ConfigError(LtDataError, ValueError):
@@ -95,17 +97,35 @@ SHOWN_PROBLEMS = 50
 
 def report_problems(title: str, problems: Sequence[Problem]) -> str:
     """The problems below one heading, their places aligned."""
-    count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    total = num_problems(problems)
     shown = problems[:SHOWN_PROBLEMS]
+    more = total - num_problems(shown)
     width = max((len(problem.where) for problem in shown), default=0)
-    lines = [f"{count} {title}:", *(f"  {problem.where:<{width}}  {problem.what}" for problem in shown)]
-    return "\n".join([*lines, f"  and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else lines)
+    lines = [
+        f"{total} problem{'' if total == 1 else 's'} {title}:",
+        *(f"  {problem.where:<{width}}  {problem.what}" for problem in shown),
+    ]
+    return "\n".join([*lines, f"  and {more} more"] if more else lines)
+
+
+def num_problems(problems: Iterable[Problem]) -> int:
+    """How many there are, those that are only counted too."""
+    return sum(problem.count for problem in problems)
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """Names in a sentence: the first few, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    """Names in a sentence: the first few, those with a comma in quotes, and how many more there are."""
+    return joined([told_apart(name) for name in names[:limit]], len(names) - limit)
+
+
+def joined(texts: Sequence[str], more: int = 0) -> str:
+    """Texts that tell themselves apart in a sentence, and that there are `more`, if above 0."""
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+
+
+def told_apart(name: str) -> str:
+    """A name as it stands between others: with a comma in it, in quotes."""
+    return repr(name) if "," in name else name
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

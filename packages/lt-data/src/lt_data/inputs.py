@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from lt_data.errors import ImageDecodeError
-from lt_data.images.open import ImageLike, load_image
+from lt_data.images.open import ImageLike, is_one_image, load_image
 from lt_data.preprocessing import preprocess
 from lt_data.task import Preprocessing
 
@@ -19,7 +17,7 @@ def load_inputs(images: Sequence[ImageLike], spec: Preprocessing) -> npt.NDArray
     """Read and preprocess images, each exactly as validation does.
 
     Args:
-        images: Paths, URLs, contents of files, frames of DICOM files, Pillow images or uint8 arrays.
+        images: Paths, URLs, contents of files, open files, frames of DICOM files, Pillow images or uint8 arrays.
         spec: How an image becomes the model's input.
 
     Returns:
@@ -28,7 +26,7 @@ def load_inputs(images: Sequence[ImageLike], spec: Preprocessing) -> npt.NDArray
     Raises:
         ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single image was given.
     """
-    if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
+    if is_one_image(images):
         raise ImageDecodeError("expected a list of images; `predict` takes a single one")
     inputs = [preprocess(load_image(image, spec.num_channels, spec.decoding), spec) for image in images]
     return np.stack(inputs) if inputs else np.empty((0, spec.num_channels, *spec.image_size), dtype=np.float32)

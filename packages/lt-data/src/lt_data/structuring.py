@@ -115,7 +115,7 @@ def _step(error: BaseException, where: str) -> str:
 
 
 def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where and not key.startswith("[") else where + key
+    return f"{where}.{key}" if where and key and not key.startswith("[") else where + key
 
 
 @functools.cache

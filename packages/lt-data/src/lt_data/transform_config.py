@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 import attrs
 
-from lt_data.structuring import REFUSE
+from lt_data.errors import ConfigError, Problem
+from lt_data.structuring import REFUSE, STRUCTURE, structure
 from lt_data.task import ResizeMode
 from lt_data.validators import above, at_least, between, is_whole
 
@@ -17,16 +19,39 @@ def _no_single_side(value: object) -> None:
         raise ValueError(f"expected height and width in pixels, such as [{side}, {side}], got {value!r}")
 
 
+def _within_one(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
+    if any(not 0.0 <= mean <= 1.0 for mean in value):
+        hint = "images have values from 0 to 1 here; of values from 0 to 255 divide mean and std by 255"
+        raise ValueError(f"{attribute.name} must be from 0 to 1, got {value}; {hint}")
+
+
+def _normalize(value: object) -> Normalize | Literal["auto"]:
+    """As by its type, but also with what is wrong with `mean` and `std` together."""
+    kind: Any = Normalize | Literal["auto"]
+    problems: list[Problem] = []
+    built: Any = None
+    try:
+        built = structure(value, kind, "")
+    except ConfigError as error:
+        problems.extend(error.problems)
+    mean, std = (value.get(key) if isinstance(value, Mapping) else None for key in ("mean", "std"))
+    if isinstance(mean, (list, tuple)) and isinstance(std, (list, tuple)) and len(mean) != len(std):
+        problems.append(Problem("", f"needs one mean and one std for each channel, got {len(mean)} and {len(std)}"))
+    if problems:
+        raise ConfigError(problems)
+    return cast("Normalize | Literal['auto']", built)
+
+
 @attrs.frozen(kw_only=True)
 class Normalize:
     """Mean and standard deviation by channel, of values in [0, 1].
 
     Attributes:
-        mean: Subtracted, one value a channel.
+        mean: Subtracted, one value a channel, from 0 to 1.
         std: Divided by, one value a channel, above 0.
     """
 
-    mean: tuple[float, ...]
+    mean: tuple[float, ...] = attrs.field(validator=_within_one)
     std: tuple[float, ...] = attrs.field(validator=above(0.0))
 
 
@@ -239,7 +264,7 @@ class TransformConfig:
         default="auto", validator=at_least(1), metadata={REFUSE: _no_single_side}
     )
     num_channels: int | Literal["auto"] = attrs.field(default="auto", validator=at_least(1))
-    normalize: Normalize | Literal["auto"] = "auto"
+    normalize: Normalize | Literal["auto"] = attrs.field(default="auto", metadata={STRUCTURE: _normalize})
     resize_mode: ResizeMode | Literal["auto"] = "auto"
     random_crop: RandomCrop | None = RandomCrop()
     resize_scale: float | None = attrs.field(default=None, validator=at_least(1.0))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from lt_data import ConfigError, ImageDecodeError, load_image
-from lt_data.torch import preview
+from lt_data import ConfigError, ImageDecodeError, SampleIndex, load_image
+from lt_data.torch import class_by_class, preview
 
 
 @pytest.fixture
@@ -31,6 +33,29 @@ def test_the_grid_shows_samples_as_validation_and_as_training_see_them(data, tmp
             assert len(cells) == 1
     assert len(colors - {(255, 255, 255), (0, 0, 0)}) >= 2
     assert colors <= {(200, 30, 30), (30, 30, 200), (30, 200, 30), (255, 255, 255), (0, 0, 0)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_class_has_a_row_before_any_has_two(data, tmp_path, seed):
+    args = {"image_size": (32, 48), "color_jitter": None}
+    file = preview(data, tmp_path / "preview.png", transform_args=args, num_samples=3, num_variants=0, seed=seed)
+    with Image.open(file) as image:
+        assert {image.getpixel((28, 4 + 54 * row + 34)) for row in range(3)} == {
+            (200, 30, 30),
+            (30, 30, 200),
+            (30, 200, 30),
+        }
+
+
+def test_of_a_multilabel_sample_the_rarest_label_counts_and_none_is_a_class_of_its_own():
+    labels = [[0], [0], [0], [0, 2], [0, 1], [], [0, 1], []]
+    flat, ends = np.array(sum(labels, []), np.int32), np.cumsum([len(one) for one in labels])
+    samples = SampleIndex.from_paths(Path(), [str(i) for i in range(8)], flat, num_classes=3, label_ends=ends)
+    for seed in range(5):
+        order = class_by_class(samples, seed=seed).tolist()
+        assert sorted(order) == list(range(8))
+        first = {tuple(labels[sample]) for sample in order[:4]}
+        assert first == {(0,), (0, 2), (0, 1), ()}
 
 
 def test_captions_are_drawn_in_base_letters_and_never_as_boxes(tmp_path):

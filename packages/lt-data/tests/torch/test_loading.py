@@ -103,7 +103,7 @@ def test_multilabel_targets_are_zeros_and_ones_and_negatives_all_zeros(samples, 
     ends = np.cumsum([len(each) for each in labels])
     several = SampleIndex.from_paths(samples.root, [f"{i}.png" for i in range(5)], flat, num_classes=3, label_ends=ends)
     expected = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.float32)
-    loader = eval_loader(EvalDataset(several, SPEC), batch_size=5, num_workers=num_workers, pin_memory=False)
+    loader = eval_loader(EvalDataset(several, SPEC), batch_size=5, num_workers=num_workers)
     (batch,) = loader
     torch.testing.assert_close(batch.targets, expected, rtol=0, atol=0)
     dataset = TrainDataset(several, Augmentation.from_config(TransformConfig(), SPEC), seed=3)

@@ -19,6 +19,7 @@ NAMES = [
     "StreamSampler",
     "TrainBatch",
     "TrainDataset",
+    "class_by_class",
     "eval_loader",
     "most_bad_images",
     "open_cache",

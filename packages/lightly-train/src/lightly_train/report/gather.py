@@ -24,7 +24,7 @@ from lightly_train.report.numbers import count
 from lightly_train.scored import ScoredSamples
 from lightly_train.scoring import score_samples
 from lt_data import DatasetIndex, ImageDecodeError, SampleIndex, TaskSpec, listed, usable_processors
-from lt_data.torch import Augmentation, sample_order, sample_views
+from lt_data.torch import Augmentation, class_by_class, sample_views
 from lt_train import RunFolder, TrainResult
 from lt_train.metrics import LOSS, TEST, TEST_LOSS, VAL, is_classwise
 
@@ -194,7 +194,7 @@ def augmented(run: FinishedRun) -> tuple[AugmentedSample, ...]:
     """Some training images as training sees them; those that cannot be read are passed over, as the log has said."""
     train, seed = run.index.train, run.arguments.training.seed
     found: list[AugmentedSample] = []
-    for sample in sample_order(len(train), seed=seed, epoch=0)[:MOST_TRIES].tolist():
+    for sample in class_by_class(train, seed=seed)[:MOST_TRIES].tolist():
         if len(found) == AUGMENTED_SAMPLES:
             break
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 import urllib.parse
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import IO, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +31,19 @@ from lt_data.images.quiet import quiet
 from lt_data.images.tiff import read_bands
 from lt_data.images.truncation import cut_short
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Frame | Image.Image | npt.NDArray[np.uint8]"
-"""Path, URL (http, https, file), content of a file, frame of a DICOM file, Pillow image, or uint8 array of shape (H, W)
-or (H, W, C)."""
+ImageLike: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Frame | Image.Image | npt.NDArray[np.uint8]"
+)
+"""Path, URL (http, https, file), content of a file, a file opened in binary mode, frame of a DICOM file, Pillow image,
+or uint8 array of shape (H, W) or (H, W, C)."""
 
 URL_TIMEOUT_SECONDS = 30
 URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
 """Have a meaning in a URL (RFC 3986, section 2.2), or quote others already."""
 MAX_DOWNLOAD_BYTES = 256 * 2**20
 
+ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""RFC 3986, section 3.1; no drive of Windows."""
 
 DEFAULT_DECODING = Decoding()
 
@@ -53,8 +58,9 @@ def load_image(
     frames the one that `decoding` or a `Frame` names.
 
     Args:
-        source: Path, URL, content of a file as bytes, frame of a DICOM file, Pillow image or array. Bytes are never
-            taken for a path, and no file or URL is opened for them.
+        source: Path, URL, content of a file as bytes, file opened in binary mode, frame of a DICOM file, Pillow image
+            or array. Bytes are never taken for a path, and no file or URL is opened for them. An open file is read from
+            where it stands to its end, and stays open.
         num_channels: 1 grey, 3 RGB, 4 RGBA; other numbers must be the image's own.
         decoding: How values of more than 8 bits become pixels.
         max_pixels: Files with more are refused from their header; never more than 178,956,970. Decoding takes about 18
@@ -70,28 +76,56 @@ def load_image(
         return _from_array(source, num_channels)
     if isinstance(source, Image.Image):
         return _from_pillow(source, num_channels, "this image", None, decoding.value_range)
-    if isinstance(source, bytes):
-        return _from_bytes(source, num_channels, decoding, max_pixels)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_bytes(bytes(source), num_channels, decoding, max_pixels)
     if isinstance(source, Frame):
         return _from_file(Path(source.path), num_channels, decoding, source.index, max_pixels)
     if not isinstance(source, (str, os.PathLike)):
-        kind = type(source).__name__
-        raise ImageDecodeError(f"expected a path, URL, bytes, Frame, Pillow image or array, got {kind}")
+        return _from_bytes(_content(source), num_channels, decoding, max_pixels)
     name = os.fspath(source)
     if isinstance(name, str) and name.startswith(("http://", "https://")):
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None, max_pixels)
     if isinstance(name, str) and name.startswith("file://"):
         name = _path_of_url(name)
         return _from_file(Path(name), num_channels, decoding, None, max_pixels)
-    return _from_file(user_path(os.fsdecode(name)), num_channels, decoding, None, max_pixels)
+    path = user_path(os.fsdecode(name))
+    if isinstance(name, str) and ANY_URL.match(name) and not os.path.exists(path):  # noqa: PTH110
+        raise ImageDecodeError(f"{name}: URLs are read if they begin with http://, https:// or file://", path=name)
+    return _from_file(path, num_channels, decoding, None, max_pixels)
+
+
+def is_one_image(source: object) -> bool:
+    """Whether `source` is a single image where several are expected; an array may be several."""
+    return isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)) or hasattr(source, "read")
+
+
+def _content(source: Any) -> bytes:
+    """All that an open file still has."""
+    if not hasattr(source, "read"):
+        several = isinstance(source, (list, tuple))
+        hint = "; this takes one image at a time, lists go to predict_batch" if several else ""
+        kinds = "a path, URL, bytes, file opened in binary mode, Frame, Pillow image or array"
+        raise ImageDecodeError(f"expected {kinds}, got {type(source).__name__}{hint}")
+    try:
+        content = source.read()
+    except (OSError, ValueError) as error:
+        raise ImageDecodeError(f"this file could not be read: {error}") from error
+    if not isinstance(content, bytes):
+        hint = "; open it in binary mode, as by open(path, 'rb')" if isinstance(content, str) else ""
+        raise ImageDecodeError(f"this file gave {type(content).__name__}, expected bytes{hint}")
+    if not content:
+        raise ImageDecodeError("this file has nothing left to read; after it was read, seek(0) goes back to its start")
+    return content
 
 
 def _from_file(
     path: Path, num_channels: int, decoding: Decoding, frame: int | None, max_pixels: int
 ) -> npt.NDArray[np.uint8]:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ImageDecodeError(f"{path}: is not a file", path=path)
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            hint = " but a folder; folders go to predict_folder" if stat.S_ISDIR(mode) else ""
+            raise ImageDecodeError(f"{path}: is not a file{hint}", path=path)
         with open(path, "rb") as stream:
             return _from_stream(stream, num_channels, path, decoding, frame, max_pixels)
     except OSError as error:
@@ -197,7 +231,8 @@ def _from_pillow(
 
 def _from_array(array: npt.NDArray[np.uint8], num_channels: int) -> npt.NDArray[np.uint8]:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
-        raise ImageDecodeError(f"expected uint8 of shape (H, W) or (H, W, C), got {array.dtype} of {array.shape}")
+        what = f"expected uint8 of shape (H, W) or (H, W, C), got {array.dtype} of {array.shape}"
+        raise ImageDecodeError(what + _as_uint8(array.dtype))
     array = array[:, :, np.newaxis] if array.ndim == 2 else array
     if array.shape[2] == 1 and num_channels in (3, 4):
         array = np.repeat(array, 3, axis=2)
@@ -207,6 +242,17 @@ def _from_array(array: npt.NDArray[np.uint8], num_channels: int) -> npt.NDArray[
         return _from_pillow(Image.fromarray(array), num_channels, "this array", None, None)
     hint = "; channels come last, (H, W, C)" if array.shape[0] == num_channels else ""
     raise ImageDecodeError(f"an array with {array.shape[2]} channels cannot be had with {num_channels}{hint}")
+
+
+def _as_uint8(kind: np.dtype[Any]) -> str:
+    """How an array of another type is converted."""
+    if kind.kind == "f":
+        return '; values from 0 to 1 are converted by (array * 255).round().astype("uint8")'
+    if kind == np.uint16:
+        return '; 16 bits are converted by (array / 257).round().astype("uint8"), or read from a PNG or TIFF file'
+    if kind.kind in "iu" and kind != np.uint8:
+        return '; values from 0 to 255 are converted by array.astype("uint8")'
+    return ""
 
 
 def _path_of_url(url: str) -> str:

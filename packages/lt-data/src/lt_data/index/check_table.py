@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from lt_data.errors import Problem
+from lt_data.errors import Problem, num_problems
 from lt_data.index.check_report import ASPECT_LIMIT, SHORT_SIDE, DataReport, Duplicates, ImageSize, SplitReport
 
 WIDTH = 100
@@ -27,7 +27,7 @@ def table(report: DataReport) -> str:
 def _verdict(report: DataReport) -> str:
     """How much of each kind there is of what makes a report not `ok`."""
     counts = (
-        (len(report.problems) + sum(len(split.problems) for split in report.splits), "problem", ""),
+        (num_problems([*report.problems, *(p for split in report.splits for p in split.problems)]), "problem", ""),
         (sum(len(split.truncated) for split in report.splits), "truncated file", ""),
         (sum(len(split.unreadable) for split in report.splits), "unreadable file", ""),
         (sum(len(split.contradictions) for split in report.splits), "image", " with different labels"),
@@ -43,7 +43,7 @@ def _figures(splits: Sequence[SplitReport]) -> Iterator[str]:
         ("samples", [str(split.samples) for split in splits]),
         ("classes with samples", [f"{_used(split)} of {len(split.counts)}" for split in splits]),
         ("largest class / smallest", ["-" if s.imbalance is None else f"{s.imbalance:.1f}" for s in splits]),
-        ("problems", [str(len(split.problems)) for split in splits]),
+        ("problems", [str(num_problems(split.problems)) for split in splits]),
         ("truncated files", [str(len(split.truncated)) for split in splits]),
         ("unreadable files", [str(len(split.unreadable)) for split in splits]),
         ("files more than once", [str(len(split.duplicates)) for split in splits]),
@@ -81,19 +81,21 @@ def _details(split: SplitReport) -> Iterator[str]:
         (f"smaller than {SHORT_SIDE} pixels", [_size(image) for image in split.small]),
     )
     for title, entries in sections:
-        yield from _section(f"{split.split}: {title}", entries)
+        count = num_problems(split.problems) if title == "problems" else len(entries)
+        yield from _section(f"{split.split}: {title}", entries, count)
 
 
-def _section(title: str, entries: Sequence[str]) -> Iterator[str]:
-    """A heading and the first few entries, wrapped; nothing without entries."""
+def _section(title: str, entries: Sequence[str], count: int | None = None) -> Iterator[str]:
+    """A heading and the first few of `count` entries, wrapped; nothing without entries."""
     if not entries:
         return
     yield ""
-    yield f"{title} ({len(entries)})"
+    count = len(entries) if count is None else count
+    yield f"{title} ({count})"
     for entry in entries[:EXAMPLES]:
         yield from textwrap.wrap(entry, WIDTH, initial_indent="  ", subsequent_indent="      ")
     if len(entries) > EXAMPLES:
-        yield f"  and {len(entries) - EXAMPLES} more"
+        yield f"  and {count - EXAMPLES} more"
 
 
 def _problem(problem: Problem) -> str:

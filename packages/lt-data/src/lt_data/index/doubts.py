@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import listed
+from lt_data.errors import joined
 from lt_data.index.labels import shown
 from lt_data.index.samples import SampleIndex
 from lt_data.task import TaskName
@@ -37,15 +37,15 @@ def doubtful_names(names: Sequence[str], config: DataConfig, task: TaskName, *, 
     if groups:
         where = "the table" if from_table else "the folders"
         hint = f"mend {where}, or give `classes` to have all other names refused"
-        yield f"classes that differ in case, blanks or Unicode form only: {listed(groups, EXAMPLES)}; {hint}"
+        yield f"classes that differ in case, blanks or Unicode form only: {_some(groups)}; {hint}"
     if not from_table or config.label_delimiter != attrs.fields(DataConfig).label_delimiter.default:
         return
     for mark in LABEL_MARKS:
-        joined = [shown(name) for name in names if mark in name]
-        if joined:
+        marked = [shown(name) for name in names if mark in name]
+        if marked:
             multilabel = "" if task == "multilabel" else ", and the task to multilabel,"
             hint = f"set data.label_delimiter to {mark!r}{multilabel} if that separates labels"
-            yield f"classes with {mark!r} in their name: {listed(joined, EXAMPLES)}; {hint}"
+            yield f"classes with {mark!r} in their name: {_some(marked)}; {hint}"
 
 
 def doubtful_counts(samples: SampleIndex, names: Sequence[str]) -> Iterator[str]:
@@ -55,7 +55,11 @@ def doubtful_counts(samples: SampleIndex, names: Sequence[str]) -> Iterator[str]
     if single:
         which = "class has one sample" if len(single) == 1 else "classes have one sample each"
         hint = "where that is a mistyped name, mend it, or give `classes` to have all other names refused"
-        yield f"{len(single)} {which}: {listed(single, EXAMPLES)}; {hint}"
+        yield f"{len(single)} {which}: {_some(single)}; {hint}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    return joined(texts[:EXAMPLES], len(texts) - EXAMPLES)
 
 
 def _alike(names: Sequence[str]) -> list[str]:

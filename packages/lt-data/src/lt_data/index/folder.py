@@ -168,13 +168,20 @@ def _images_by_class(
     images = [sorted(_images_below(root, name, found)) if name in known else [] for name in classes.names]
     found.problems.extend(_loose_images(root))
     if not any(images):
-        found.problems.append(Problem(str(root), "no image found in the class folders"))
+        # Folders that are no class are told already; that the images in them were passed over would mislead.
+        unknown = known - {*classes.names, *ignored}
+        if not any(_has_image(root, name) for name in unknown):
+            found.problems.append(Problem(str(root), "no image found in the class folders"))
     elif need_all:
         blamed = {Path(problem.where).relative_to(root).parts[:1] for problem in found.problems}
         for name, of_class in zip(classes.names, images, strict=True):
             if name in known and not of_class and (name,) not in blamed:
                 found.problems.append(Problem(str(root / name), "no image found in this class folder"))
     return images
+
+
+def _has_image(root: Path, name: str) -> bool:
+    return next(_images_below(root, name, _Found()), None) is not None
 
 
 def _name_problems(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -30,6 +31,10 @@ LABEL_MARKS = (";", "|", ",")
 ONE_HOT = {"1": True, "1.0": True, "true": True, "": False, "0": False, "0.0": False, "false": False}
 
 
+WHOLE_AS_FLOAT = re.compile(r"([0-9]+)\.0*")
+"""How pandas writes whole numbers in a column that once had a gap."""
+
+
 class UnknownLabelError(ValueError):
     """A label that is no class; a near name is looked for only when the message is asked for, as that takes long."""
 
@@ -41,6 +46,9 @@ class UnknownLabelError(ValueError):
         return f"unknown {self._key.kind} {shown(self._label)}; {self._hint()}"
 
     def _hint(self) -> str:
+        whole = WHOLE_AS_FLOAT.fullmatch(self._label)
+        if self._key.by_id and whole and whole[1] in self._key:
+            return f"IDs are whole numbers: write {whole[1]}, in pandas by .astype('Int64')"
         if self._label in self._key.ids and not self._key.by_id:
             return 'it is a class ID: set csv_label_type to "id"'
         for mark in LABEL_MARKS:
@@ -51,6 +59,17 @@ class UnknownLabelError(ValueError):
             return likely
         near = nearest(self._label, self._key.codes) if short else None
         return f"did you mean {near!r}?" if near else f"there are {listed(list(self._key.codes))}"
+
+
+class OneHotCellError(ValueError):
+    """A cell of a one-hot column that is neither 0 nor 1; all such cells of a column count as the same problem."""
+
+    def __init__(self, column: str, cell: str) -> None:
+        super().__init__(column)
+        self._column, self._cell = column, cell
+
+    def __str__(self) -> str:
+        return f"column {self._column!r} holds {shown(self._cell)}, expected 0 or 1"
 
 
 class SeveralLabelsError(ValueError):
@@ -153,7 +172,7 @@ def _read_labels(cell: Cell, *, key: _Key, delimiter: str, task: TaskName) -> Co
 def _labels(cell: Cell, key: _Key, delimiter: str) -> list[str]:
     """Labels of a cell; names with the delimiter, or with blanks around them, are found as they are."""
     if isinstance(cell, str):
-        cell = (cell,) if cell in key else tuple(cell.split(delimiter))
+        cell = (cell,) if cell in key or cell.strip() in key else tuple(cell.split(delimiter))
     exact = (part if part in key else part.strip() for part in cell)
     return [label for label in exact if label]
 
@@ -163,7 +182,7 @@ def _read_one_hot(cells: Cell, *, columns: tuple[str, ...], codes: tuple[int | N
     for cell, column, code in zip(cells, columns, codes, strict=True):
         flag = ONE_HOT.get(cell.strip().lower())
         if flag is None:
-            raise ValueError(f"column {column!r} holds {shown(cell)}, expected 0 or 1")
+            raise OneHotCellError(column, cell)
         if flag:
             present[column] = code
     found = tuple(sorted(code for code in present.values() if code is not None))

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data.errors import Problem
+from lt_data.errors import Problem, joined
 from lt_data.index.samples import SampleIndex
 
 MAX_PROBLEMS = 1000
@@ -35,22 +35,58 @@ class Scan:
     doubts: tuple[str, ...] = ()
 
 
+SHOWN_ROWS = 5
+"""Rows with one and the same problem that a message names; more are counted."""
+
+
+@attrs.define
+class _Alike:
+    """Rows with one and the same problem: the first in full, the places of some, and how many there are."""
+
+    where: str
+    what: str
+    rows: list[str]
+    count: int = 1
+
+    def problem(self) -> Problem:
+        if self.count == 1:
+            return Problem(self.where, self.what)
+        rows = joined(self.rows, self.count - len(self.rows))
+        return Problem(self.where, f"{self.what} ({self.count} such rows: {rows})")
+
+
 class ProblemList:
-    """The first problems of a file in full, and how many there are."""
+    """The first problems of a file in full, and how many there are; rows with the same problem are one."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._kept: list[Problem] = []
-        self._count = 0
+        self._kept: list[_Alike] = []
+        self._by_error: dict[object, _Alike] = {}
+        self._more = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._kept) + self._more
 
     def add(self, where: str, what: object) -> None:
         """Note that `what` is wrong; it becomes text only while there is room."""
-        self._count += 1
         if len(self._kept) < MAX_PROBLEMS:
-            self._kept.append(Problem(where, str(what)))
+            self._kept.append(_Alike(where, str(what), []))
+        else:
+            self._more += 1
+
+    def add_row(self, where: str, error: ValueError) -> None:
+        """Note what is wrong with a row; errors of one type with the same arguments are one problem."""
+        key, row = (type(error), error.args), Path(where).name
+        alike = self._by_error.get(key)
+        if alike is None:
+            self.add(where, error)
+            if not self._more:
+                self._by_error[key] = self._kept[-1]
+                self._kept[-1].rows.append(row)
+            return
+        alike.count += 1
+        if len(alike.rows) < SHOWN_ROWS:
+            alike.rows.append(row)
 
     def extend(self, problems: tuple[Problem, ...]) -> None:
         """Note problems that have been described already."""
@@ -59,6 +95,6 @@ class ProblemList:
 
     def all(self) -> tuple[Problem, ...]:
         """The problems, the last of which counts those that were not kept."""
-        more = self._count - len(self._kept)
-        last = [Problem(str(self._file), f"has {more} more problems, which are not listed")] if more else []
-        return (*self._kept, *last)
+        more = self._more
+        last = [Problem(str(self._file), f"has {more} more problems, which are not listed", more)] if more else []
+        return (*(alike.problem() for alike in self._kept), *last)

@@ -12,8 +12,8 @@ from typing import get_args
 import attrs
 import numpy as np
 
-from lt_data.data_config import DataConfig
-from lt_data.errors import ConfigError, DatasetError, Problem, listed, nearest
+from lt_data.data_config import DataConfig, likely_class
+from lt_data.errors import ConfigError, DatasetError, Problem, joined, listed, nearest, told_apart
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
 from lt_data.index.image_files import is_file, is_folder
@@ -21,7 +21,7 @@ from lt_data.index.labels import check_label_columns
 from lt_data.index.lookalike import lookalike
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import Scan
-from lt_data.index.split import split_off
+from lt_data.index.split import classes_raised, split_off
 from lt_data.index.table import scan_table, table_labels
 from lt_data.task import Classes, TaskName
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 LIKE_A_SHARE = re.compile(r"[0-9]*[.,]?[0-9]+ ?%?")
 SHARE_HINT = "a share of the training samples is a number above 0 and below 1, without quotes or %, such as 0.2"
 
+SHOWN_CLASSES = 20
+"""More are counted in the log."""
 
 SPLIT_NAMES = frozenset({"train", "val", "valid", "validation", "test"})
 
@@ -208,10 +210,12 @@ def names_of(source: Source, config: DataConfig) -> dict[int, str]:
     unknown = [entry for entry in config.ignore_classes if entry not in {*names, *names.values()}]
     if unknown:
         what = f"is not a class of {source.path}"
-        raise ConfigError([Problem("data.ignore_classes", f"{entry!r} {what}") for entry in unknown])
+        told = [f"{entry!r} {what}; {likely_class(entry, names)}" for entry in unknown]
+        raise ConfigError([Problem("data.ignore_classes", text) for text in told])
     if not config.kept_classes(names):
         raise DatasetError([_few(source, [])])
-    logger.info("classes: taken from %s, %s", source.path, listed([f"{i}: {name}" for i, name in names.items()], 20))
+    numbered = [f"{i}: {told_apart(name)}" for i, name in names.items()]
+    logger.info("classes: taken from %s, %s", source.path, joined(numbered[:SHOWN_CLASSES], len(names) - SHOWN_CLASSES))
     return names
 
 
@@ -293,6 +297,10 @@ def with_share(splits: Mapping[str, Scan], share: float, seed: int, problems: li
     single = np.bincount(train.samples.labels, minlength=train.samples.num_classes) == 1
     if len(chosen):
         logger.info("val: %d of %d training samples, split off with seed %d", chosen.sum(), len(chosen), seed)
+    raised = classes_raised(train.samples, share, train.groups)
+    if raised:
+        what = "val: more than the share of %g: of %d classes it is less than half a sample, yet each gives one"
+        logger.info(what + ", so that validation has it", share, raised)
     if single.any():
         logger.info("val: %d classes have one sample, which stays in train", single.sum())
     val = Scan(samples=train.samples.take(np.flatnonzero(chosen)))

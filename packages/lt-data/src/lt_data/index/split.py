@@ -42,6 +42,14 @@ def split_off(samples: SampleIndex, share: float, seed: int, groups: Integers | 
     return _dealt(units, share)[of_sample]
 
 
+def classes_raised(samples: SampleIndex, share: float, groups: Integers | None = None) -> int:
+    """Of how many classes `split_off` chooses one sample where their rounded share is none."""
+    if samples.label_ends is not None or (groups is not None and len(np.unique(groups)) < len(groups)):
+        return 0
+    counts = np.bincount(samples.labels, minlength=samples.num_classes)
+    return int(((counts >= 2) & (np.rint(share * counts) < 1)).sum())
+
+
 def _by_class(labels: npt.NDArray[np.int32], share: float, keys: npt.NDArray[np.uint64], num_classes: int) -> Mask:
     counts = np.bincount(labels, minlength=num_classes)
     chosen = np.clip(np.rint(share * counts).astype(np.int64), 1, np.maximum(counts - 1, 1))

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import DatasetError, Problem, listed
+from lt_data.errors import DatasetError, Problem, joined, listed
 from lt_data.index.columns import FRAME_COLUMN, Columns, find_columns
 from lt_data.index.csv import csv_rows
 from lt_data.index.dicom import WHOLE, expand_dicom
@@ -22,6 +22,9 @@ from lt_data.index.repeats import files_of, group_numbers, repeats
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import ProblemList, Scan
 from lt_data.task import Classes, TaskName
+
+SHOWN_ROWS = 10
+"""More are counted in a message."""
 
 
 @attrs.frozen
@@ -129,16 +132,22 @@ def scan_table(
     scan = _scan(rows, files, images.dicom, file, config, task, len(classes), problems)
     notes = tuple(f"{count} {what}" for count, what in counts if count)
     doubts = (_repeated(rows, repeated, table.place, task),) if repeated else ()
-    told = (*_several(file, rows.several), *scan.problems)
+    told = (*_several(file, rows.several, config), *scan.problems)
     return attrs.evolve(scan, problems=told, notes=notes, doubts=doubts)
 
 
-def _several(file: Path, rows: Sequence[str]) -> Iterator[Problem]:
+def _several(file: Path, rows: Sequence[str], config: DataConfig) -> Iterator[Problem]:
     """What to say, once, of multiclass rows with several labels."""
     if rows:
         count = "1 image has" if len(rows) == 1 else f"{len(rows)} images have"
-        cure = 'to train on several, set classification_task to "multilabel"'
-        what = f"{count} several labels: {listed(rows)}; a multiclass image needs exactly one; {cure}"
+        some = joined(rows[:SHOWN_ROWS], len(rows) - SHOWN_ROWS)
+        cures = ['to train on several, set classification_task to "multilabel"']
+        if config.csv_label_columns is None:
+            mark, other = config.label_delimiter, "|" if config.label_delimiter != "|" else ";"
+            cures.insert(
+                0, f'where {mark!r} belongs to the names, set data.label_delimiter to another, such as "{other}"'
+            )
+        what = f"{count} several labels: {some}; a multiclass image needs exactly one; {'; '.join(cures)}"
         yield Problem(str(file), what)
 
 
@@ -170,11 +179,12 @@ def _read_rows(
             rows.codes.append(codes)
         except IndexError:
             needed = max(image, *columns.labels, group or 0, frame or 0) + 1
-            problems.add(table.place(number), f"has {len(row)} columns, {needed} are needed")
+            short = ValueError(f"has {len(row)} columns, {needed} are needed")
+            problems.add_row(table.place(number), short)
         except SeveralLabelsError as error:
             rows.several.append(f"{Path(table.place(number)).name} ({listed(error.labels)})")
         except ValueError as error:
-            problems.add(table.place(number), error)
+            problems.add_row(table.place(number), error)
     return left_out
 
 

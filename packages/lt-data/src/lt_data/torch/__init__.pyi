@@ -9,6 +9,7 @@ from .cache import open_cache as open_cache
 from .dataset import EvalDataset as EvalDataset
 from .dataset import TrainDataset as TrainDataset
 from .finish import Finisher as Finisher
+from .grid import class_by_class as class_by_class
 from .grid import preview as preview
 from .grid import sample_grid as sample_grid
 from .grid import sample_views as sample_views

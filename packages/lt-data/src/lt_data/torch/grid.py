@@ -25,7 +25,7 @@ from lt_data.torch.augment import Augmentation
 from lt_data.torch.batches import TrainBatch
 from lt_data.torch.dataset import EvalDataset, TrainDataset
 from lt_data.torch.finish import Finisher
-from lt_data.torch.sampler import SampleKey, sample_order
+from lt_data.torch.sampler import SampleKey, sample_order, times_before
 from lt_data.transform_config import TransformConfig
 from lt_data.transforms import resolve_transforms
 from lt_data.validators import is_whole
@@ -56,7 +56,7 @@ def preview(
         transform_args: As for training; image size and normalisation that a model would decide are (224, 224) and
             ImageNet's.
         task: As for training.
-        num_samples: Rows, drawn from the training samples by `seed`.
+        num_samples: Rows, drawn from the training samples by `seed`, one of each class first.
         num_variants: Augmented columns.
         seed: As for training: the variants are those that a run with this seed sees.
 
@@ -110,7 +110,7 @@ def sample_grid(
         classes: Their names.
         augmentation: What training does.
         preprocessing: What validation does.
-        num_samples: Rows, drawn by `seed`.
+        num_samples: Rows, drawn by `seed`, one of each class first.
         num_variants: Augmented columns.
         seed: Seed of the run.
         on_bad_image: What happens with a file that is not a whole image: `"skip"` leaves it out and logs a line.
@@ -120,7 +120,7 @@ def sample_grid(
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
     """
     rows: list[tuple[str, list[Image.Image]]] = []
-    for sample in map(int, sample_order(len(samples), seed=seed, epoch=0)):
+    for sample in map(int, class_by_class(samples, seed=seed)):
         if len(rows) == num_samples:
             break
         try:
@@ -134,6 +134,30 @@ def sample_grid(
     if not rows:
         raise DatasetError([Problem("data", "not one training image can be read")])
     return grid(rows)
+
+
+def class_by_class(samples: SampleIndex, *, seed: int) -> npt.NDArray[np.int64]:
+    """All samples in random order, one of each class before any class comes twice; a pure function of its arguments.
+
+    Of a multilabel sample the rarest label counts, and samples without a label are a class of their own.
+    """
+    order = sample_order(len(samples), seed=seed, epoch=0)
+    own = _rarest(samples)[order]
+    return order[np.argsort(times_before(own), kind="stable")]
+
+
+def _rarest(samples: SampleIndex) -> npt.NDArray[np.int64]:
+    """The rarest label of each sample, by its rank; the number of classes for none."""
+    counts = np.bincount(samples.labels, minlength=samples.num_classes)
+    ranks = np.argsort(np.argsort(counts, kind="stable"))[samples.labels]
+    if samples.label_ends is None:
+        return ranks
+    starts = np.concatenate(([0], samples.label_ends))[:-1]
+    rarest = np.full(len(samples), samples.num_classes, dtype=np.int64)
+    there = samples.label_ends > starts
+    if there.any():
+        rarest[there] = np.minimum.reduceat(ranks, starts[there])
+    return rarest
 
 
 def sample_views(
