@@ -430,6 +430,37 @@ def test_unreadable_images_are_named_and_end_in_exit_status_2(call, trained, dat
     assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "has", "lacks"),
+    [
+        ("train", "model_args", "--model-args.lr ", "--data.train "),
+        ("train", "Model-Args", "--model-args.lr ", "--out "),
+        ("evaluate", "options", "--batch-size ", "--data.train "),
+        ("preview", "transform-args", "--transform-args.image-size ", "--seed "),
+        ("check-data", "data", "--data.train ", "--json"),
+    ],
+)
+def test_help_of_one_group_shows_that_alone(call, name, group, has, lacks):
+    whole = call(name, "--help").out
+    shown = call(name, "--help", group)
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out in whole
+    assert has in shown.out
+    assert lacks not in shown.out
+    assert f"`lightly-train {name} --help " in whole
+    unknown = call(name, "-h", "model_agrs")
+    assert unknown.status == 2
+    assert unknown.err.startswith("error: help has no group 'model_agrs'; it has ")
+    assert {"options", "data"} <= {*unknown.err.strip().split("it has ")[1].split(", ")}
+
+
+@pytest.mark.parametrize("module", ["lightly_train", "lightly_train.cli"])
+def test_the_command_is_a_module_too(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: lightly-train COMMAND")
+
+
 def test_help_names_every_command_and_the_exit_statuses(call):
     shown = call("--help")
     assert shown.status == 0

@@ -25,8 +25,8 @@ EXIT_WRONG_INPUT = 2
 EXIT_CTRL_C = 130
 
 EPILOG = (
-    "Exit status: 0 fine, 1 an unexpected error, wrong scores or requests cut off, 2 wrong arguments or files or an image "
-    "could not be read, 130 Ctrl-C."
+    "Exit status: 0 fine, 1 an unexpected error, wrong scores or requests cut off, 2 wrong arguments or files, or an "
+    "image could not be read, 130 Ctrl-C."
 )
 
 
