@@ -177,6 +177,6 @@ int main(int count, char** values) {
     return 0;
   } catch (const std::exception& error) {
     std::cerr << subject << error.what() << "\n";
-    return 1;
+    return 2;  // as `lt-export predict`: what fails here is arguments or files
   }
 }

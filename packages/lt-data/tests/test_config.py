@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_data import ConfigError, DataConfig, TransformConfig, is_whole, load_data_config, structure
+from lt_data import ConfigError, DataConfig, TransformConfig, is_whole, load_data_config, nearest, structure
 
 TABLES = {"train_csv": "train.csv", "val_csv": "val.csv"}
 VALID = {"train": "data/train", "val": "data/val", "classes": {0: "cat", 1: "car", 2: "dog"}}
@@ -320,3 +320,19 @@ class Settings:
 def test_what_should_be_a_dict_is_told_by_its_path(value):
     with pytest.raises(ConfigError, match=r"args\.extra.*expected a dict"):
         structure({"extra": value}, Settings, "args")
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates", "meant"),
+    [
+        ("save_evry", ["save_best", "save_every_num_steps", "save_last"], "save_every_num_steps"),
+        ("save_bst", ["save_best", "save_every_num_steps", "save_last"], "save_best"),
+        ("batch", ["batch_size", "steps"], "batch_size"),
+        ("trian", ["train_csv", "train", "val"], "train"),
+        ("step", ["step_size_of_all", "steps"], "steps"),
+        ("csv_imag", ["csv_label_column", "csv_image_column"], "csv_image_column"),
+        ("nothing", ["train_csv", "steps"], None),
+    ],
+)
+def test_a_name_is_compared_with_whole_names_and_with_their_first_words(name, candidates, meant):
+    assert nearest(name, iter(candidates)) == meant

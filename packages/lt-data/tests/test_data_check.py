@@ -57,6 +57,27 @@ def test_a_config_a_dict_and_a_yaml_file_are_understood(folders):
         check(data, "multilabel")
 
 
+def test_training_data_may_be_checked_alone(folders, caplog):
+    table = folders / "train.csv"
+    table.write_text(
+        "image_path,label\n" + "".join(f"train/{name}/{i}.png,{name}\n" for name in ["cat", "dog"] for i in (0, 1))
+    )
+    (folders / "data.yaml").write_text("train: train\n")
+    for data, count in (
+        ({"train": folders / "train"}, 6),
+        (folders / "data.yaml", 6),
+        (folders / "train", 6),
+        (table, 4),
+    ):
+        report = check(data)
+        assert report.ok
+        assert [(part.split, part.samples) for part in report.splits] == [("train", count)]
+    assert "are the same" not in caplog.text
+    assert check(folders) == check({"train": folders / "train", "val": folders / "val"})
+    with pytest.raises(ConfigError, match="this key is required"):
+        check({"val": folders / "val"})
+
+
 def test_files_that_end_too_early_are_told_from_files_that_are_no_images(folders):
     whole = (folders / "train/cat/0.png").read_bytes()
     (folders / "train/cat/0.png").write_bytes(whole[: len(whole) // 2])

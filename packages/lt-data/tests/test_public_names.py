@@ -51,6 +51,7 @@ NAMES = [
     "check",
     "check_selection",
     "check_writable",
+    "data_keys",
     "data_paths",
     "index_for_model",
     "is_whole",

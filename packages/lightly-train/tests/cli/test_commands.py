@@ -94,6 +94,30 @@ def test_labelled_images_are_described_with_options_of_which_only_the_split_need
     assert "did you mean `label_delimiter`" in refused.err
 
 
+@pytest.fixture
+def with_grey(data, tmp_path):
+    """The validation images as a folder with a class that no model knows, and as a table with other columns."""
+    shutil.copytree(data["val"], tmp_path / "val")
+    shutil.copytree(data["val"] / "red", tmp_path / "val" / "grey")
+    rows = [f"{path};{path.parent.name}" for path in sorted((tmp_path / "val").rglob("*.png"))]
+    (tmp_path / "val.csv").write_text("\n".join(["image_path;label", *rows]))
+    return {"val": ([], tmp_path / "val"), "val_csv": (["--data.csv-delimiter", ";"], tmp_path / "val.csv")}
+
+
+@pytest.mark.parametrize("name", ["evaluate", "calibrate"])
+@pytest.mark.parametrize("kind", ["val", "val_csv"])
+def test_a_folder_or_table_may_have_options_beside_it(call, trained, with_grey, tmp_path, name, kind):
+    more, source = with_grey[kind]
+    words = [name, trained.exported_best, source, *more]
+    words += ["--out", tmp_path / "calibrated.pt"] if name == "calibrate" else []
+    assert "grey" in call(*words).err
+    for split in ("val", "test"):
+        done = call(*words, "--data.ignore-classes", "grey", "--split", split)
+        assert (done.status, json.loads(done.out)["images"]) == (0, 12), done.err
+    twice = call(*words, f"--data.{kind.replace('_', '-')}", "other")
+    assert (twice.status, twice.err) == (2, f"error: data.{kind}: is {source} already; give one of the two\n")
+
+
 def test_a_calibrated_model_is_refused_a_wrong_place_before_the_work(call, trained, data):
     refused = call("calibrate", trained.exported_last, data["val"], "--out", "model.onnx")
     assert refused.status == 2
@@ -164,7 +188,9 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["check-data"], "data: this key is required"),
         (["check-data", "--data.trian", "a"], "did you mean `train`?"),
         (["check-data", "a.yaml", "--num-workers", "0"], "num_workers"),
-        (["preview", "--data.train", "a", "--out", "a.png"], "data.val: this key is required"),
+        (["check-data", "nothing.csv"], "nothing.csv is not a file"),
+        (["preview", "--data.train", "a", "--out", "a.png"], "data.train: a is not a folder"),
+        (["preview", "--data.val", "a", "--out", "a.png"], "data.train: this key is required"),
         (["preview", "nothing.yaml", "--out", "a.png"], "nothing.yaml does not exist"),
         (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
         (["evaluate", "a.pt"], "data: this key is required"),
@@ -262,6 +288,38 @@ def test_data_are_described_with_options_alone_or_beside_a_file(call, data, data
     out = tmp_path / "picture.png"
     drawn = call("preview", *words, "--out", out, "--num-samples", 1, "--num-variants", 1)
     assert (drawn.status, out.exists()) == (0, True), drawn.err
+
+
+@pytest.fixture
+def with_columns(data):
+    """A table of the training images with a column for each class."""
+    names = data["classes"].values()
+    table = data["train"].parent / "train one-hot.csv"
+    rows = [
+        ",".join([f"train/{name}/{i}.png", *(str(int(other == name)) for other in names)])
+        for name in names
+        for i in range(8)
+    ]
+    table.write_text("\n".join([",".join(["image_path", *names]), *rows]))
+    return table
+
+
+def test_a_folder_of_splits_a_folder_of_classes_and_a_table_are_data_too(call, data, with_columns, tmp_path):
+    columns = ["--data.csv-label-columns", "red,green,blue"]
+    expected = ([data["train"].parent], {"train": 24, "val": 12}), ([data["train"]], {"train": 24})
+    for words, counts in (*expected, ([with_columns, *columns], {"train": 24})):
+        checked = call("check-data", *words, "--json")
+        assert checked.status == 0, checked.err or checked.out
+        assert {part["split"]: part["samples"] for part in json.loads(checked.out)["splits"]} == counts
+        out = tmp_path / "picture.png"
+        drawn = call("preview", *words, "--out", out, "--num-samples", 1, "--num-variants", 1)
+        assert (drawn.status, out.exists()) == (0, True), drawn.err
+        out.unlink()
+    beside = call("check-data", data["train"], "--data.val", data["val"], "--json")
+    assert [part["split"] for part in json.loads(beside.out)["splits"]] == ["train", "val"]
+    without_options = call("check-data", with_columns)
+    assert without_options.status == 2
+    assert "has no column 'label'" in without_options.out
 
 
 def test_a_preview_is_a_picture_of_the_asked_transforms(call, data_file, tmp_path):
@@ -370,6 +428,37 @@ def test_unreadable_images_are_named_and_end_in_exit_status_2(call, trained, dat
     fine = call(name, trained.exported_best, data["val"], *out)
     assert (fine.status, json.loads(fine.out)["unreadable"]) == (0, [])
     assert json.loads(spoilt.out).keys() == json.loads(fine.out).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "has", "lacks"),
+    [
+        ("train", "model_args", "--model-args.lr ", "--data.train "),
+        ("train", "Model-Args", "--model-args.lr ", "--out "),
+        ("evaluate", "options", "--batch-size ", "--data.train "),
+        ("preview", "transform-args", "--transform-args.image-size ", "--seed "),
+        ("check-data", "data", "--data.train ", "--json"),
+    ],
+)
+def test_help_of_one_group_shows_that_alone(call, name, group, has, lacks):
+    whole = call(name, "--help").out
+    shown = call(name, "--help", group)
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out in whole
+    assert has in shown.out
+    assert lacks not in shown.out
+    assert f"`lightly-train {name} --help " in whole
+    unknown = call(name, "-h", "model_agrs")
+    assert unknown.status == 2
+    assert unknown.err.startswith("error: help has no group 'model_agrs'; it has ")
+    assert {"options", "data"} <= {*unknown.err.strip().split("it has ")[1].split(", ")}
+
+
+@pytest.mark.parametrize("module", ["lightly_train", "lightly_train.cli"])
+def test_the_command_is_a_module_too(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: lightly-train COMMAND")
 
 
 def test_help_names_every_command_and_the_exit_statuses(call):

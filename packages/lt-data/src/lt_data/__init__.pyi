@@ -1,5 +1,6 @@
 from .ahead import results_in_order as results_in_order
 from .data_config import DataConfig as DataConfig
+from .data_config import data_keys as data_keys
 from .data_config import data_paths as data_paths
 from .data_config import load_data_config as load_data_config
 from .errors import ConfigError as ConfigError

@@ -224,6 +224,27 @@ def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataCo
     return _located(structure(content, DataConfig, "data"), folder)
 
 
+def load_given_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[DataConfig, tuple[Split, ...]]:
+    """The `data` argument where only the training data need be there, and which splits are.
+
+    Args:
+        data: As for `load_data_config`; or a folder or table, as `data_keys` understands it.
+
+    Returns:
+        Where validation data are not given, the training data stand in their place.
+
+    Raises:
+        ConfigError: As `load_data_config`, but for validation data that are not there.
+    """
+    keys = data_keys(data) if isinstance(data, (str, os.PathLike)) else None
+    content, folder = _read(data) if keys is None else (keys, None)
+    given = {key: value for key, value in content.items() if value is not None}
+    there = _splits_in(given)
+    if "val" not in there:
+        given |= {key.replace("train", "val"): given[key] for key in ("train", "train_csv") if key in given}
+    return _located(structure(given, DataConfig, "data"), folder), there
+
+
 def load_split_config(data: Mapping[str, Any] | str | os.PathLike[str], split: Split) -> DataConfig:
     """The `data` argument where one split is of interest: others need not be there.
 
@@ -240,34 +261,45 @@ def load_split_config(data: Mapping[str, Any] | str | os.PathLike[str], split: S
     """
     if split not in get_args(Split):
         raise ConfigError([Problem("split", f"expected {' or '.join(map(repr, get_args(Split)))}, got {split!r}")])
-    content, folder = _plain_source(data, split) or _read(data)
+    keys = data_keys(data, split) if isinstance(data, (str, os.PathLike)) else None
+    content, folder = _read(data) if keys is None else (keys, None)
     given = {key: value for key, value in content.items() if value is not None}
     own = next((key for key in (split, f"{split}_csv") if key in given), None)
     if own is None:
-        there = [name for name in get_args(Split) if name in given or f"{name}_csv" in given]
+        there = _splits_in(given)
         what = f"is not given; choose a split that is ({listed(there) or 'there is none'}), or add `{split}_csv`"
         raise ConfigError([Problem(f"data.{split}", f"{what} or a folder `{split}`")])
-    absent = [name for name in ("train", "val") if name not in given and f"{name}_csv" not in given]
+    absent = {"train", "val"} - {*_splits_in(given)}
     # A share of the training data cannot stand in for them.
     if not isinstance(given[own], (int, float)):
         given |= {own.replace(split, name, 1): given[own] for name in absent}
     return _located(structure(given, DataConfig, "data"), folder)
 
 
-def _plain_source(
-    data: Mapping[str, Any] | str | os.PathLike[str], split: Split
-) -> tuple[Mapping[str, Any], Path | None] | None:
-    """A folder of class folders or a table, as a dict; None for all else."""
-    if not isinstance(data, (str, os.PathLike)):
-        return None
+def _splits_in(given: Mapping[str, Any]) -> tuple[Split, ...]:
+    return tuple(name for name in get_args(Split) if name in given or f"{name}_csv" in given)
+
+
+def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[str, Path] | None:
+    """A folder or table as keys of `data`; None for all else, such as a YAML file.
+
+    Args:
+        data: A folder with one folder of images a class, or a CSV or Parquet file.
+        split: Which split it is. None takes the training data, and of a folder with folders `train` and `val` these,
+            and `test` if there is one.
+
+    Raises:
+        ConfigError: There is no such table.
+    """
     path = Path(data).expanduser()
     if path.is_dir():
-        return {split: path}, None
+        splits = {name: path / name for name in get_args(Split) if (path / name).is_dir()}
+        return splits if split is None and {"train", "val"} <= splits.keys() else {split or "train": path}
     if path.suffix.lower() not in TABLE_SUFFIXES:
         return None
     if not path.is_file():
         raise ConfigError([Problem("data", f"{path} is not a file")])
-    return {f"{split}_csv": path}, None
+    return {f"{split or 'train'}_csv": path}
 
 
 def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path | None]:

@@ -128,7 +128,25 @@ def told_apart(name: str) -> str:
     return repr(name) if "," in name else name
 
 
+CLOSE = 0.6
+"""From this likeness on, of 1, a name may have been meant."""
+FIRST_WORDS = 0.85
+"""What likeness to the first words of a name is worth, beside likeness to the whole of another."""
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, None where none comes close."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The candidate that is most like `name`, or whose first words (with `_` between) are; None if none comes close."""
+    known = list(candidates)
+    beginnings = {one[:i] for one in known for i, character in enumerate(one) if character == "_" and i}
+    whole, begun = _most_like(name, known, CLOSE), _most_like(name, beginnings, CLOSE / FIRST_WORDS)
+    if begun is None or (whole is not None and _likeness(name, whole) >= FIRST_WORDS * _likeness(name, begun)):
+        return whole
+    return max((one for one in known if one.startswith(f"{begun}_")), key=lambda one: _likeness(name, one))
+
+
+def _most_like(name: str, candidates: Iterable[str], cutoff: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff)), None)
+
+
+def _likeness(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, name).ratio()

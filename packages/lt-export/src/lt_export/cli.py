@@ -10,6 +10,7 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -18,11 +19,15 @@ from lt_export.commands import benchmark, build_engine, describe_engine, info, p
 COMMANDS = (predict, info, benchmark, selftest, build_engine, describe_engine, serve, web)
 
 EXIT_FAILED = 1
-EXIT_WRONG_ARGUMENTS = 2
-"""As of commands that could not read an image."""
+"""Exit status of an error that should not happen, and where scores are not what they should be."""
+EXIT_WRONG_INPUT = 2
+"""Exit status when arguments or files are wrong, as of commands that could not read an image."""
 EXIT_CTRL_C = 130
 
-EPILOG = "Exit status: 0 fine, 1 the work failed, 2 wrong arguments or an image could not be read, 130 Ctrl-C."
+EPILOG = (
+    "Exit status: 0 fine, 1 an unexpected error, wrong scores or requests cut off, 2 wrong arguments or files, or an "
+    "image could not be read, 130 Ctrl-C."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
-        self.exit(EXIT_WRONG_ARGUMENTS, f"error: {message}; `{self.prog} --help` lists what there is\n")
+        self.exit(EXIT_WRONG_INPUT, f"error: {message}; `{self.prog} --help` lists what there is\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,20 +75,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever it is, a shell gets one line and an exit status; --debug shows the rest.
     except Exception as error:
         if arguments.debug:
-            raise
+            traceback.print_exc()
         return _report(error)
     return status
 
 
 def _report(error: Exception) -> int:
-    from lt_data import LtDataError, PredictionArgumentError
-    from lt_export.errors import LtExportError
+    from lt_data import LtDataError
+    from lt_export.errors import LtExportError, SelfTestError, VerificationError
 
     message = _message(error)
-    if not isinstance(error, (LtDataError, LtExportError, OSError)):
+    known = isinstance(error, (LtDataError, LtExportError, OSError))
+    if not known:
         message = f"unexpected {type(error).__name__}: {message}; --debug shows where"
     print(f"error: {message}", file=sys.stderr)
-    return EXIT_WRONG_ARGUMENTS if isinstance(error, PredictionArgumentError) else EXIT_FAILED
+    return EXIT_WRONG_INPUT if known and not isinstance(error, (SelfTestError, VerificationError)) else EXIT_FAILED
 
 
 def _message(error: Exception) -> str:

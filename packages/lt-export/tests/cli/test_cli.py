@@ -231,7 +231,7 @@ def test_a_selftest_passes_or_fails_with_a_sentence(make_onnx, capsys):
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed here")
 def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexec_does_it(make_onnx, tmp_path, capsys):
     model = make_onnx()
-    assert main(["build-engine", str(model), "--out", str(tmp_path / "m.trt"), "--max-batchsize", "4"]) == 1
+    assert main(["build-engine", str(model), "--out", str(tmp_path / "m.trt"), "--max-batchsize", "4"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     said, _, trtexec, _, describe, python = err.splitlines()
@@ -240,10 +240,10 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
     assert "--maxShapes=images:4x3x16x24" in trtexec
     assert describe == f"  lt-export describe-engine {model} {tmp_path / 'm.trt'}"
     assert python.startswith("  lt_export.describe_engine(")
-    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 2
     assert "m.trt: No such file" in capsys.readouterr().err
     (tmp_path / "m.trt").write_bytes(b"an engine")
-    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 1
+    assert main(["describe-engine", str(model), str(tmp_path / "m.trt")]) == 2
     assert "m.trt: an engine is described where it runs. " in capsys.readouterr().err
 
 
@@ -270,6 +270,8 @@ def test_building_an_engine_without_tensorrt_says_what_is_missing_and_how_trtexe
         (["build-engine", "MODEL", "--out", "x.trt", "--max-batchsize", "0"], "--max-batchsize"),
         (["build-engine", "MODEL", "--out", "x.trt", "--workspace-gb", "-1"], "--workspace-gb"),
         (["web", "MODEL"], "--out"),
+        (["web", "MODEL", "--out", "FOLDER"], "holds files that are no page of lt-export"),
+        (["web", "model.pt", "--out", "page"], "model.pt"),
         (["serve", "MODEL", "--port", "65536"], "--port"),
         (["serve", "MODEL", "--stop-seconds", "0"], "--stop-seconds"),
     ],
@@ -288,10 +290,10 @@ def test_wrong_arguments_are_one_line_and_exit_status_2(model, folder, arguments
 
 
 @pytest.mark.parametrize("command", ["predict", "info", "benchmark", "selftest"])
-def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_status_1(folder, tmp_path, command, capsys):
+def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_status_2(folder, tmp_path, command, capsys):
     (tmp_path / "wrong.onnx").write_bytes(b"hello")
     for name in ("wrong.onnx", "nothing.onnx"):
-        assert main([command, str(tmp_path / name), *([str(folder)] if command == "predict" else [])]) == 1
+        assert main([command, str(tmp_path / name), *([str(folder)] if command == "predict" else [])]) == 2
         err = capsys.readouterr().err
         assert err.startswith("error: ")
         assert name in err
@@ -300,7 +302,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_status_1(folder, tmp
 
 def test_a_folder_without_images_is_one_line(model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert main(["predict", str(model), str(tmp_path / "empty")]) == 1
+    assert main(["predict", str(model), str(tmp_path / "empty")]) == 2
     err = capsys.readouterr().err
     assert "there is no image below this folder" in err
     assert err.count("\n") == 1
@@ -310,7 +312,8 @@ def test_the_traceback_is_shown_with_debug_only(tmp_path):
     plain, debug = (run("info", tmp_path / "nothing.onnx", *more) for more in ((), ("--debug",)))
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
-    assert plain.returncode == debug.returncode == 1
+    assert plain.returncode == debug.returncode == 2
+    assert debug.stderr.splitlines()[-1] == plain.stderr.strip()
 
 
 def test_names_from_a_model_cannot_steer_the_terminal(make_onnx, folder, capsys):
@@ -395,5 +398,5 @@ def test_serving_without_the_extra_says_how_to_install_it(model, missing):
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", str(model)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'pip install "lt-export[server]"' in done.stderr

@@ -119,7 +119,7 @@ def test_a_calibrated_model_gives_calibrated_scores_and_its_own_thresholds_when_
 
 def test_auto_thresholds_are_refused_where_none_were_fitted(program, images, tmp_path):
     done = run(program, export(tmp_path / "model.onnx", task_spec("multilabel")), images[0], "--threshold", "auto")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "this model has no thresholds" in done.stderr
 
 
@@ -204,7 +204,7 @@ def changed(model: Path, out: Path, **changes: str | None) -> Path:
 def test_missing_and_foreign_metadata_is_refused(program, model, images, tmp_path, changes, message):
     foreign = changed(model, tmp_path / "foreign.onnx", **changes)
     done = run(program, foreign, images[0])
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert not done.stdout
     assert f"{foreign}: " in done.stderr
     assert message in done.stderr
@@ -213,7 +213,7 @@ def test_missing_and_foreign_metadata_is_refused(program, model, images, tmp_pat
 def test_a_task_with_other_classes_than_the_model_has_scores_is_refused(program, model, images, tmp_path):
     more = attrs.evolve(task_spec(), classes=Classes((1, 2, 3, 4), ("a", "b", "c", "d")))
     done = run(program, changed(model, tmp_path / "m.onnx", lt_task_spec=more.to_json()), images[0])
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "one score for each class" in done.stderr
 
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_no_readable_image_is_refused_by_name(program, model, tmp
     }
     for path, messages in bad.items():
         done = run(program, model, path)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (2, "")
         expected = (messages,) if isinstance(messages, str) else messages
         assert any(f"{path}: {message}" in done.stderr for message in expected), done.stderr
 
@@ -259,5 +259,31 @@ def test_a_file_that_is_no_readable_image_is_refused_by_name(program, model, tmp
 )
 def test_arguments_out_of_range_are_refused(program, model, images, option, value, message):
     done = run(program, model, images[0], option, value)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_a_call_without_an_image_is_answered_with_the_usage(program, model):
+    done = run(program, model)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: classify model.onnx image.ppm")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "-DONNXRUNTIME_ROOT"),
+        ({"ONNXRUNTIME_INCLUDE": "/"}, "-DONNXRUNTIME_ROOT"),
+        ({"ONNXRUNTIME_INCLUDE": "/", "ONNXRUNTIME_LIBRARY": "/onnxruntime.so"}, "-DNLOHMANN_JSON_INCLUDE"),
+    ],
+)
+def test_headers_that_are_missing_are_told_with_what_names_their_place(program, tmp_path, given, message):
+    example = Path(__file__).parents[4] / "examples" / "cpp"
+    elsewhere = {f"CMAKE_FIND_ROOT_PATH_MODE_{kind}": "ONLY" for kind in ("INCLUDE", "LIBRARY", "PACKAGE")}
+    elsewhere["CMAKE_FIND_ROOT_PATH"] = str(tmp_path / "nothing")
+    options = [f"-D{name}={value}" for name, value in (elsewhere | given).items()]
+    command = ["cmake", "-S", example, "-B", tmp_path / "build", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "docs/cpp.md" in done.stderr

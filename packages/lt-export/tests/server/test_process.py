@@ -162,7 +162,7 @@ def test_only_this_machine_is_served_unless_more_is_asked_for(serve, served):
 def test_a_port_that_is_taken_is_one_line(served, model):
     program = [sys.executable, "-m", "lt_export.cli", "serve", model, "--port", str(urlsplit(served.url).port)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: cannot listen on 127.0.0.1 port ")
     assert "0 takes a free one" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -219,7 +219,7 @@ def test_a_second_signal_stops_at_once(serve, png):
 def test_a_wrong_model_is_one_line(tmp_path):
     program = [sys.executable, "-m", "lt_export.cli", "serve", str(tmp_path / "nothing.onnx")]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nothing.onnx" in done.stderr
 
 

@@ -41,22 +41,31 @@ class HelpText:
             _write(console, paragraph(_plain(description)))
 
 
+def groups_of(options: Sequence[Option]) -> tuple[str, ...]:
+    """The headings in help, in their order."""
+    return tuple(dict.fromkeys(map(group_of, options)))
+
+
 def nested_help(name: str, summary: str, options: Sequence[Option], positional: Sequence[str], epilog: str) -> str:
     """The help of a command with options for the keys of settings."""
     required = [option for option in options if option.required and option.place[0] not in positional]
     words = [word.upper() for word in positional] + [f"{one.name} {one.place[0].upper()}" for one in required]
-    lines = [f"Usage: lightly-train {name} {' '.join(words)} [OPTIONS]\n", paragraph(summary)]
-    whole = {(name,) for name in positional}
-    for group in dict.fromkeys(map(group_of, options)):
-        lines.append(f"{group}:")
-        for option in options:
-            if group_of(option) == group:
-                label = _flags(option) if option.kind is bool else [f"{option.name} {option.shown_kind}"]
-                label = [option.place[0].upper(), *label] if option.place in whole else label
-                default = option.shown_default
-                lines += _row(", ".join(label), option.description, required=option.required, default=default)
-        lines.append("")
-    return "\n".join([*lines, paragraph(epilog)])
+    usage = f"Usage: lightly-train {name} {' '.join(words)} [OPTIONS]\n"
+    groups = [group_help(group, options, positional) for group in groups_of(options)]
+    one = f"`lightly-train {name} --help {groups_of(options)[-1]}` shows one group alone."
+    return "\n".join([usage, paragraph(summary), *groups, paragraph(f"{one} {epilog}")])
+
+
+def group_help(group: str, options: Sequence[Option], positional: Sequence[str]) -> str:
+    """The part of the help below one heading."""
+    lines, whole = [f"{group}:"], {(name,) for name in positional}
+    for option in options:
+        if group_of(option) == group:
+            label = _flags(option) if option.kind is bool else [f"{option.name} {option.shown_kind}"]
+            label = [option.place[0].upper(), *label] if option.place in whole else label
+            default = option.shown_default
+            lines += _row(", ".join(label), option.description, required=option.required, default=default)
+    return "\n".join([*lines, ""])
 
 
 def _flags(option: Option) -> list[str]:

@@ -1,4 +1,4 @@
-"""`data` of the commands that measure: images with labels, of which only one split need be there."""
+"""`data` of the commands that do not train: images with labels, of which only one split need be there."""
 
 from __future__ import annotations
 

@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightly_train.cli.help_text import nested_help
+from lightly_train.cli.help_text import group_help, groups_of, nested_help
+from lightly_train.cli.options import Option
 from lightly_train.cli.printing import print_error
-from lt_data import ConfigError, DatasetError, LtDataError
+from lt_data import ConfigError, DatasetError, LtDataError, listed
 from lt_export import LtExportError, one_line
 from lt_models import LtModelsError
 from lt_train import LtTrainError
@@ -62,10 +63,29 @@ def dispatch(words: Sequence[str]) -> Any:
     if name not in NESTED:
         return _run_with_cyclopts(name, words)
     command = importlib.import_module(f"lightly_train.cli.{name.replace('-', '_')}")
-    if any(word in HELP for word in words):
-        print(nested_help(name, command.SUMMARY, command.options(), command.POSITIONAL, EPILOG), end="")
-        return 0
-    return command.run(words[1:])
+    asked = next((i for i, word in enumerate(words) if word in HELP), None)
+    if asked is None:
+        return command.run(words[1:])
+    options, group = command.options(), next(iter(words[asked + 1 :]), "")
+    if group and not group.startswith("-"):
+        print(group_help(_group(group, options), options, command.POSITIONAL), end="")
+    else:
+        print(nested_help(name, command.SUMMARY, options, command.POSITIONAL, EPILOG), end="")
+    return 0
+
+
+def _group(word: str, options: Sequence[Option]) -> str:
+    """The heading in help that is meant.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    groups = groups_of(options)
+    named = {group.lower(): group for group in groups}
+    asked = word.replace("-", "_").lower()
+    if asked not in named:
+        raise UsageError(f"help has no group {word!r}; it has {listed([*named], len(named))}")
+    return named[asked]
 
 
 def _run_with_cyclopts(name: str, words: Sequence[str]) -> Any:

@@ -1,8 +1,8 @@
-"""From what was typed to the arguments of a command; a file of `data` may have options beside it."""
+"""From what was typed to the arguments of a command; a file or folder of `data` may have options beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +11,20 @@ import yaml
 from lightly_train.cli.collect import collect, kinds_of, merged
 from lightly_train.cli.kinds import fields, members
 from lightly_train.cli.options import Place
-from lt_data import ConfigError, DataConfig, Problem, load_data_config, structure, unknown_key, user_path
+from lt_data import ConfigError, DataConfig, Problem, data_keys, load_data_config, structure, unknown_key, user_path
 from lt_train import read_yaml_file
 
 T = TypeVar("T")
 
 
+def _no_keys(path: Path) -> None:
+    """Of commands that take no folders and tables."""
+
+
 def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds: Mapping[str, Any] | None = None) -> T:
     """The arguments in `words` as an object of the attrs class that describes them.
+
+    Their `data` may be a folder or table: the split that the argument `split` says, where there is one.
 
     Args:
         cls: The class.
@@ -34,8 +40,10 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds
     unknown = sorted({place[0] for place in typed.values} - {*known})
     problems = [*typed.problems, *(Problem(name, unknown_key(name, known)) for name in unknown)]
     values = {place: value for place, value in typed.values.items() if place[0] in known}
+    own = fields(cls).get("split")
+    split = None if own is None else values.get(("split",), own.default)
     try:
-        found = structure(with_typed({}, values), cls, "")
+        found = structure(with_typed({}, values, lambda path: data_keys(path, split)), cls, "")
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     if problems:
@@ -43,15 +51,30 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds
     return found
 
 
-def with_typed(base: Mapping[str, Any], typed: Mapping[Place, Any]) -> dict[str, Any]:
+def with_typed(
+    base: Mapping[str, Any],
+    typed: Mapping[Place, Any],
+    keys_of: Callable[[Path], Mapping[str, Any] | None] = _no_keys,
+) -> dict[str, Any]:
     """The arguments of a file with the options beside it; a file of `data` is read where a key of it is typed.
 
+    Args:
+        base: The arguments of the file.
+        typed: The options, by place.
+        keys_of: What a folder or table as `data` means as keys; None where it is a YAML file.
+
     Raises:
-        ConfigError: That file cannot be read.
+        ConfigError: The file of `data` cannot be read, or a key of it that a folder or table stands for is typed too.
     """
     data = typed.get(("data",), base.get("data"))
-    if isinstance(data, str) and any(place[0] == "data" and len(place) > 1 for place in typed):
-        base, typed = {**base, "data": _read_data(Path(data))}, {p: v for p, v in typed.items() if p != ("data",)}
+    beside = [place[1] for place in typed if place[0] == "data" and len(place) > 1]
+    if isinstance(data, str) and beside:
+        keys = keys_of(Path(data))
+        twice = [key for key in beside if key in (keys or {})]
+        if keys is not None and twice:
+            raise ConfigError([Problem(f"data.{key}", f"is {keys[key]} already; give one of the two") for key in twice])
+        base = {**base, "data": _read_data(Path(data)) if keys is None else keys}
+        typed = {place: value for place, value in typed.items() if place != ("data",)}
     return merged(base, typed)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data.data_config import DataConfig, load_data_config
+from lt_data.data_config import DataConfig, Split, load_given_config
 from lt_data.errors import Problem
 from lt_data.index.check_files import FileFindings, alike, read_files
 from lt_data.index.check_report import (
@@ -54,7 +54,9 @@ def check(
     decoded, and files with the same bytes are found, within a split and across splits.
 
     Args:
-        data: As in training: a `DataConfig`, a dict, or the path of a YAML file.
+        data: As in training: a `DataConfig`, a dict, or the path of a YAML file; validation data need not be there. Or
+            a folder with folders `train` and `val`, each with one folder of images a class; or one such folder of class
+            folders, or a CSV or Parquet file, which is checked as training data alone.
         task: `"multiclass"` or `"multilabel"`.
         num_channels: As images are read in training: 1 grey, 3 RGB, 4 RGBA; other numbers must be the images' own.
         num_workers: Number of threads that read; None for one a CPU core.
@@ -66,8 +68,8 @@ def check(
     Raises:
         ConfigError: `data` itself is wrong, whatever the files are.
     """
-    config = data if isinstance(data, DataConfig) else load_data_config(data)
-    found = scan_sources(config, task)
+    config, there = (data, get_args(Split)) if isinstance(data, DataConfig) else load_given_config(data)
+    found = scan_sources(config, task, there)
     classes = found.classes
     if classes is None:
         return DataReport(task=task, problems=found.problems, splits=(), leaks=())

@@ -12,7 +12,7 @@ from typing import get_args
 import attrs
 import numpy as np
 
-from lt_data.data_config import DataConfig, likely_class
+from lt_data.data_config import DataConfig, Split, likely_class
 from lt_data.errors import ConfigError, DatasetError, Problem, joined, listed, nearest, told_apart
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
@@ -72,15 +72,20 @@ class SourceScan:
         return [*self.problems, *(problem for scan in self.splits.values() for problem in scan.problems)]
 
 
-def scan_sources(config: DataConfig, task: TaskName) -> SourceScan:
+def scan_sources(config: DataConfig, task: TaskName, wanted: Sequence[str] = get_args(Split)) -> SourceScan:
     """Find the classes, list the samples and collect what is wrong; what is passed over is counted in the log.
+
+    Args:
+        config: Folders or tables.
+        task: Multilabel needs tables.
+        wanted: Splits to read if they are there, `train` among them.
 
     Raises:
         ConfigError: `ignore_classes` or `csv_label_columns` name no class, or multilabel is asked of folders.
     """
     if task not in get_args(TaskName):
         raise ConfigError([Problem("task", f"expected {' or '.join(map(repr, get_args(TaskName)))}, got {task!r}")])
-    sources = _sources(config, task)
+    sources = _sources(config, task, wanted)
     there = [source for source in sources if is_there(source)]
     missing = [missing_source(source) for source in sources if source not in there]
     if sources[0] in there and not sources[0].is_table:
@@ -130,10 +135,10 @@ def classes_without(samples: SampleIndex, classes: Classes) -> tuple[str, ...]:
     return tuple(name for name, count in zip(classes.names, counts, strict=True) if not count)
 
 
-def _sources(config: DataConfig, task: TaskName) -> list[Source]:
-    wanted = ["train", *([] if isinstance(config.val, float) else ["val"])]
-    wanted += ["test"] if config.test is not None or config.test_csv is not None else []
-    sources = [source_of(config, split) for split in wanted]
+def _sources(config: DataConfig, task: TaskName, wanted: Sequence[str]) -> list[Source]:
+    splits = ["train", *([] if isinstance(config.val, float) else ["val"])]
+    splits += ["test"] if config.test is not None or config.test_csv is not None else []
+    sources = [source_of(config, split) for split in splits if split in wanted]
     check_sources(sources, task)
     return sources
 

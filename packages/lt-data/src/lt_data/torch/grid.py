@@ -6,18 +6,18 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from lt_data.data_config import DataConfig, load_data_config
+from lt_data.data_config import DataConfig, Split, load_given_config
 from lt_data.errors import ConfigError, DatasetError, ImageDecodeError, Problem
 from lt_data.files import atomic_write, check_writable, user_path
-from lt_data.index.build import build_index
 from lt_data.index.samples import SampleIndex
+from lt_data.index.sources import scan_sources
 from lt_data.letters import base_letters
 from lt_data.structuring import structure
 from lt_data.task import Classes, Preprocessing, TaskName
@@ -51,7 +51,7 @@ def preview(
     """Write a PNG with a row for each of some training samples: as validation sees it, then as epochs 0, 1, … do.
 
     Args:
-        data: As for training.
+        data: As for training; or of `check`: validation data need not be there.
         out: The PNG file; an existing one is replaced.
         transform_args: As for training; image size and normalisation that a model would decide are (224, 224) and
             ImageNet's.
@@ -72,14 +72,17 @@ def preview(
     """
     path = user_path(out)
     _check(path, num_samples, num_variants, seed)
-    config = data if isinstance(data, DataConfig) else load_data_config(data)
+    config, there = (data, get_args(Split)) if isinstance(data, DataConfig) else load_given_config(data)
     wanted = structure(transform_args or {}, TransformConfig, "transform_args")
-    index = build_index(config, task)
+    found = scan_sources(config, task, there)
+    problems = found.all_problems()
+    if problems or found.classes is None:
+        raise DatasetError(problems)
     transforms = resolve_transforms(wanted, Preprocessing(image_size=(224, 224)), config.decoding)
     augmentation = Augmentation.from_config(wanted, transforms.train)
     drawn = sample_grid(
-        index.train,
-        index.classes,
+        found.splits["train"].samples,
+        found.classes,
         augmentation,
         transforms.val,
         num_samples=num_samples,
