@@ -149,7 +149,7 @@ def test_metrics_can_be_chosen(run, tmp_path):
         *("val_metric/top1_acc_micro", "val_metric/f1_weighted", "val_metric/recall_macro"),
         "val_metric/matthews_corrcoef",
     }
-    with pytest.raises(TrainConfigError, match="auroc belong to multilabel"):
+    with pytest.raises(TrainConfigError, match="only multilabel tasks have auroc"):
         run(tmp_path / "other", metric_args={"auroc": {}})
 
 
