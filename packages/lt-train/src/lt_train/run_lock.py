@@ -55,6 +55,8 @@ def run_lock(root: Path) -> Iterator[None]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(path)
+    except RunFolderError:
+        raise
     except OSError as error:
         raise RunFolderError(f"{root}: cannot be written to ({error.strerror}); choose another `out`") from error
     _held.append(descriptor)
