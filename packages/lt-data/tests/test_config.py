@@ -22,9 +22,20 @@ def problems_of(data: object) -> dict[str, str]:
     return {problem.where: problem.what for problem in caught.value.problems}
 
 
-def test_a_folder_in_place_of_a_file_is_told_how_folders_go_in(tmp_path):
-    with pytest.raises(ConfigError, match=r"is a folder.*'train': \.\.\."):
+def test_a_folder_of_splits_is_data_and_another_or_a_table_is_told_what_to_add(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.touch()
+    with pytest.raises(
+        ConfigError, match=r"no validation data.*\{'train': '.*', 'val': 0\.2\}.* --data\.train .* 0\.2"
+    ):
         load_data_config(tmp_path)
+    with pytest.raises(ConfigError, match=r"no validation data.*'train_csv': '.*labels\.csv'.* --data\.train-csv "):
+        load_data_config(table)
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+    assert load_data_config(str(tmp_path)) == DataConfig(train=tmp_path / "train", val=tmp_path / "val")
+    (tmp_path / "test").mkdir()
+    assert load_data_config(tmp_path).test == tmp_path / "test"
     with pytest.raises(ConfigError, match="nothing.yaml does not exist"):
         load_data_config(tmp_path / "nothing.yaml")
 

@@ -67,7 +67,8 @@ def train_image_classification(
         data: `train` and `val` folders, each with one folder of images a class, or `train_csv` and `val_csv` files, or
             `val` as a share of the training samples; `classes`, a dict from class ID to name (None: the names in the
             training data); `ignore_classes`, IDs or names; see `lt_data.DataConfig`. `test` or `test_csv`: a split
-            that the best model is tested with at the end. Or the path of a YAML file with these keys.
+            that the best model is tested with at the end. Or the path of a YAML file with these keys, or of a folder
+            with folders `train` and `val`, and `test` if there is one.
         model: A name such as `timm/resnet18` (see `list_models`), or the path of an exported model or checkpoint to
             start from.
         classification_task: `"multiclass"`, each image has one class; `"multilabel"`, each has any number, which needs

@@ -53,6 +53,18 @@ def test_the_file_that_a_run_writes_starts_the_same_run_from_anywhere(call, word
     assert not all(torch.equal(one[name], value) for name, value in weights(tmp_path / "other").items())
 
 
+def test_a_folder_may_be_the_data_with_options_beside_it(call, words, data, tmp_path):
+    words[2] = data["train"].parent
+    assert call(*words, "--out", tmp_path / "splits").status == 0
+    words[2] = data["train"]
+    told = call(*words, "--out", tmp_path / "run")
+    assert (told.status, "has no validation data" in told.err) == (2, True)
+    done = call(*words, "--data.val", "0.25", "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    assert written["data"] == {"train": str(data["train"]), "val": 0.25}
+
+
 def test_a_run_of_python_writes_its_file_too_and_a_resumed_one_leaves_it(run, tmp_path):
     run(tmp_path / "run")
     text = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")

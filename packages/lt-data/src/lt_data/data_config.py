@@ -211,16 +211,20 @@ def likely_class(entry: int | str, classes: Mapping[int, str]) -> str:
 
 
 def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataConfig:
-    """The `data` argument, from a dict or from a YAML file.
+    """The `data` argument, from a dict, from a YAML file, or of a folder with folders `train` and `val`.
 
     Args:
-        data: A dict, whose relative paths are relative to the working directory, or the path of a YAML file, whose
-            relative paths are relative to the file.
+        data: A dict, whose relative paths are relative to the working directory; the path of a YAML file, whose
+            relative paths are relative to the file; or a folder, whose folder `test` is the test split if it is there.
 
     Raises:
-        ConfigError: The file cannot be read, or names every key that is unknown, missing or wrong.
+        ConfigError: The file cannot be read, or names every key that is unknown, missing or wrong; or a folder or table
+            lacks validation data.
     """
-    content, folder = _read(data)
+    keys = data_keys(data) if isinstance(data, (str, os.PathLike)) else None
+    if keys is not None and "val" not in keys:
+        raise ConfigError([Problem("data", _lacks_validation(keys))])
+    content, folder = _read(data) if keys is None else (keys, None)
     return _located(structure(content, DataConfig, "data"), folder)
 
 
@@ -302,6 +306,13 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
     return {f"{split or 'train'}_csv": path}
 
 
+def _lacks_validation(keys: Mapping[str, Path]) -> str:
+    ((key, path),) = keys.items()
+    option = f"--data.{key.replace('_', '-')}"
+    what = f"{path} has no validation data beside the training data; give both"
+    return f"{what}: {{'{key}': '{path}', 'val': 0.2}}, or {option} {path} --data.val 0.2; `val` is a share or a folder"
+
+
 def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path | None]:
     """The keys of `data`, and the folder that relative paths are relative to, None for the working directory."""
     if isinstance(data, Mapping):
@@ -309,11 +320,6 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
     if not isinstance(data, (str, os.PathLike)):
         raise ConfigError([Problem("data", f"expected a dict or the path of a YAML file, got {data!r}")])
     file = Path(data).expanduser()
-    if file.is_dir():
-        hint = "data={'train': ..., 'val': ...}; `val` may be a share of `train`, such as 0.2"
-        raise ConfigError(
-            [Problem("data", f"{file} is a folder, where a YAML file is expected; folders go in as {hint}")]
-        )
     if not file.exists():
         raise ConfigError([Problem("data", f"{file} does not exist")])
     try:

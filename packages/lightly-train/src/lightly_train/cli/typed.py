@@ -17,10 +17,6 @@ from lt_train import read_yaml_file
 T = TypeVar("T")
 
 
-def _no_keys(path: Path) -> None:
-    """Of commands that take no folders and tables."""
-
-
 def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds: Mapping[str, Any] | None = None) -> T:
     """The arguments in `words` as an object of the attrs class that describes them.
 
@@ -54,7 +50,7 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds
 def with_typed(
     base: Mapping[str, Any],
     typed: Mapping[Place, Any],
-    keys_of: Callable[[Path], Mapping[str, Any] | None] = _no_keys,
+    keys_of: Callable[[Path], Mapping[str, Any] | None] = data_keys,
 ) -> dict[str, Any]:
     """The arguments of a file with the options beside it; a file of `data` is read where a key of it is typed.
 
