@@ -54,6 +54,7 @@ NAMES = [
     "data_keys",
     "data_paths",
     "index_for_model",
+    "is_one_image",
     "is_whole",
     "listed",
     "load_data_config",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
-from lt_data import ImageDecodeError, ImageLike
-
-ONE_IMAGE = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)
+from lt_data import ImageDecodeError, ImageLike, is_one_image
 
 
 def without_tensors(images: Sequence[ImageLike | torch.Tensor], num_channels: int) -> Sequence[ImageLike]:
@@ -21,7 +17,7 @@ def without_tensors(images: Sequence[ImageLike | torch.Tensor], num_channels: in
     Raises:
         ImageDecodeError: A tensor is not an image, or a single image was given.
     """
-    if isinstance(images, ONE_IMAGE) or hasattr(images, "read"):
+    if is_one_image(images):
         raise ImageDecodeError("expected a list of images; `predict` takes a single one")
     return [as_array(image, num_channels) if isinstance(image, torch.Tensor) else image for image in images]
 

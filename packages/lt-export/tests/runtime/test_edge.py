@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import io
 import subprocess
 import sys
 
@@ -131,6 +132,9 @@ def test_wrong_arguments_and_images_are_refused(make_onnx, tmp_path):
         classifier.predict(tmp_path / "nothing.png")
     with pytest.raises(ImageDecodeError, match="list of images"):
         classifier.predict_batch(str(tmp_path / "nothing.png"))
+    for single in (bytearray(b"an image"), memoryview(b"an image"), io.BytesIO(b"an image")):
+        with pytest.raises(ImageDecodeError, match="`predict` takes a single one"):
+            classifier.predict_batch(single)
     assert repr(classifier) == "EdgeClassifier(16 x 24, multiclass: red, green, blue)"
 
 

@@ -17,6 +17,7 @@ from lt_data import (
     TaskSpec,
     Threshold,
     check_selection,
+    is_one_image,
     listed,
     load_image,
     preprocess,
@@ -71,7 +72,8 @@ class EdgeClassifier:
         """Classify one image with exactly the preprocessing that validation used.
 
         Args:
-            image: Path, URL, content of a file as bytes, Pillow image, or uint8 array of shape (H, W, C).
+            image: Path, URL, content of a file as bytes, file opened in binary mode, Pillow image, or uint8 array of
+                shape (H, W, C).
             topk: Number of classes to return for multiclass models, 1 ≤ topk ≤ classes. Changes nothing for multilabel.
             threshold: Multilabel models return every class whose score is greater, in (0, 1); `"auto"` takes the
                 thresholds that were fitted for each class before the export.
@@ -141,7 +143,7 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Sequence | np.ndarray):
+        if is_one_image(images) or not isinstance(images, Sequence | np.ndarray):
             raise ImageDecodeError("expected a list of images; `predict` takes a single one")
         return self.run([self.prepare(image) for image in images])
 
