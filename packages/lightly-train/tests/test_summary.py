@@ -55,6 +55,12 @@ def test_a_model_that_was_not_loaded_from_a_file_says_nothing_of_its_training(mo
     assert "validation" not in bare.summary()
 
 
+def test_a_name_with_a_comma_is_in_quotes_apart_from_its_id(model):
+    classes = Classes((0, 1, 2), ("A", "B, round", "C"))
+    named = lightly_train.ImageClassification(model.classifier, attrs.evolve(model.task, classes=classes))
+    assert "(0: A, 1: 'B, round', 2: C)" in named.summary()
+
+
 def test_in_a_notebook_names_of_classes_are_text_and_nothing_else(model):
     classes = Classes((0, 1, 2), ("<script>alert(1)</script>", "a & b", "'\">"))
     hostile = lightly_train.ImageClassification(model.classifier, attrs.evolve(model.task, classes=classes))

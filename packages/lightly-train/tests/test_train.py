@@ -225,7 +225,7 @@ def test_images_of_another_kind_are_found_before_anything_is_written(run, tmp_pa
 
 def test_a_folder_in_use_is_refused_before_the_data_is_read(run, tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(RunFolderError, match="overwrite"):
+    with pytest.raises(RunFolderError, match="choose another `out`$"):
         run(tmp_path, data={"train": "no/such/folder", "val": "neither/this"})
 
 

@@ -170,6 +170,11 @@ def test_an_existing_table_is_not_touched_without_being_asked(folder, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "mine\nyours\n"
 
 
+def test_a_list_in_place_of_a_folder_is_told_where_it_goes(folder):
+    with pytest.raises(PredictionArgumentError, match="path of a folder, got list; predict_batch takes a list"):
+        run([folder])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

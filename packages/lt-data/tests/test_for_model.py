@@ -64,8 +64,25 @@ def test_every_way_to_say_where_a_split_is_gives_the_same_samples(root):
         assert found(index_for_model(data, TASK, split="test")) == TEST_IMAGES
 
 
+def test_of_a_folder_of_splits_the_one_that_is_asked_for_is_taken(root):
+    assert found(index_for_model(root, TASK, split="test")) == TEST_IMAGES
+    assert len(index_for_model(root, TASK).samples) == 6
+
+
+def test_a_name_to_ignore_that_is_no_folder_is_warned_of(root, make_folder, caplog):
+    make_folder("odd", cat=1, grey=2)
+    assert found(index_for_model({"val": root / "odd", "ignore_classes": ["grey"]}, TASK)) == [("cat/0.png", "cat")]
+    assert "ignore_classes" not in caplog.text
+    index_for_model({"val": root / "val", "ignore_classes": ["grey"]}, TASK)
+    assert f"ignore_classes: {root / 'val'} has no folder 'grey'" in caplog.text
+    with pytest.raises(DatasetError):
+        index_for_model({"val": root / "odd", "ignore_classes": ["gray"]}, TASK)
+    assert "has no folder 'gray'; did you mean 'grey'?" in caplog.text
+
+
 def test_a_folder_of_splits_is_not_taken_for_one_of_classes(root):
-    assert problems_of(root) == {"data.val": f"its folders look like splits; did you mean data.val={root / 'val'}?"}
+    what = f"its folders look like splits; did you mean data.val={root / 'val'}?"
+    assert problems_of({"val": root}) == {"data.val": what}
 
 
 def test_labels_by_id_are_those_of_the_model(root):

@@ -132,6 +132,8 @@ def test_content_may_be_any_kind_of_bytes_or_an_open_file(tmp_path, corners):
         load_image(stream)
     with pytest.raises(ImageDecodeError, match="gave str, expected bytes; open it in binary mode"):
         load_image(io.StringIO("x"))
+    with (tmp_path / "image.png").open(encoding="utf-8") as text, pytest.raises(ImageDecodeError, match="binary mode"):
+        load_image(text)
 
 
 def test_one_image_where_several_are_expected_is_refused_of_whatever_kind(tmp_path):

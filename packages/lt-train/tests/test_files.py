@@ -119,7 +119,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     folder = RunFolder(tmp_path)
-    with pytest.raises(RunFolderError, match="overwrite"):
+    with pytest.raises(RunFolderError, match="exists and is not empty; choose another `out`$"):
         folder.check(overwrite=False, resume=False)
     with pytest.raises(
         ResumeError, match=r"last\.ckpt: there is no such .*`overwrite` in place of `resume_interrupted`"

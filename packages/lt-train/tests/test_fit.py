@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
@@ -598,9 +599,23 @@ def test_a_folder_that_takes_no_files_is_refused_by_its_name(job):
         job.run(out=RunFolder(Path("/proc/run")))
 
 
-def test_wrong_devices_are_refused_with_the_setting(job):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"accelerator": "abacus"}, r"accelerator: expected one of auto, gpu, cpu, cuda, mps, tpu, got 'abacus'"),
+        ({"accelerator": "cpu", "devices": -1}, r"devices: on CPUs a number of processes, at least 1, got -1"),
+        ({"accelerator": "cpu", "devices": (0, 1)}, r"devices: on CPUs a number of processes"),
+    ],
+)
+def test_wrong_devices_are_refused_with_the_setting(job, settings, message):
+    with pytest.raises(TrainConfigError, match=message):
+        job.run(**settings)
+
+
+@pytest.mark.skipif(find_spec("torch_xla") is not None, reason="there may be a TPU here")
+def test_a_tpu_without_its_package_is_refused_in_our_words(job):
     with pytest.raises(TrainConfigError, match="accelerator"):
-        job.run(accelerator="abacus")
+        job.run(accelerator="tpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU here")

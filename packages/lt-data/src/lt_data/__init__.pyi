@@ -10,8 +10,10 @@ from .errors import LtDataError as LtDataError
 from .errors import PredictionArgumentError as PredictionArgumentError
 from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
+from .errors import joined as joined
 from .errors import listed as listed
 from .errors import nearest as nearest
+from .errors import told_apart as told_apart
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
 from .files import user_path as user_path

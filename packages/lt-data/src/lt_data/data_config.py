@@ -78,6 +78,11 @@ def _one_character(instance: object, attribute: attrs.Attribute[str], value: str
         raise ValueError(f"{attribute.name} must be one character, such as ',', ';' or a tab, got {value!r}")
 
 
+def _some_text(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not value:
+        raise ValueError("must have at least one character, such as ',' or '|', got ''")
+
+
 @attrs.frozen(kw_only=True)
 class DataConfig:
     """Where the images and labels are.
@@ -129,7 +134,7 @@ class DataConfig:
     csv_label_columns: tuple[str, ...] | None = None
     csv_label_type: Literal["name", "id"] = "name"
     csv_delimiter: str = attrs.field(default=",", validator=_one_character)
-    label_delimiter: str = attrs.field(default=",", validator=attrs.validators.min_len(1))
+    label_delimiter: str = attrs.field(default=",", validator=_some_text)
     encoding: str = "utf-8-sig"
     split_group_column: str | None = None
     split_seed: int = attrs.field(default=0, validator=at_least(0))
@@ -289,8 +294,8 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
 
     Args:
         data: A folder with one folder of images a class, or a CSV or Parquet file.
-        split: Which split it is. None takes the training data, and of a folder with folders `train` and `val` these,
-            and `test` if there is one.
+        split: Which split is wanted: of a folder with folders `train` and `val` the one of this name, if it is there,
+            else the folder or table itself. None takes all such folders, else the folder or table as training data.
 
     Raises:
         ConfigError: There is no such table.
@@ -298,7 +303,9 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
     path = Path(data).expanduser()
     if path.is_dir():
         splits = {name: path / name for name in get_args(Split) if (path / name).is_dir()}
-        return splits if split is None and {"train", "val"} <= splits.keys() else {split or "train": path}
+        if {"train", "val"} <= splits.keys() and (split is None or split in splits):
+            return {name: folder for name, folder in splits.items() if split in (None, name)}
+        return {split or "train": path}
     if path.suffix.lower() not in TABLE_SUFFIXES:
         return None
     if not path.is_file():

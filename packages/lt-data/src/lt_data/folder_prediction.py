@@ -130,6 +130,11 @@ def predict_folder(
     if resume and out is None:
         raise PredictionArgumentError("resume is for a file that an interrupted call left; name it as `out`")
     target = None if out is None else _checked_target(user_path(out), resume=resume)
+    if not isinstance(folder, (str, os.PathLike)):
+        kind = type(folder).__name__
+        raise PredictionArgumentError(
+            f"expected the path of a folder, got {kind}; predict_batch takes a list of images"
+        )
     root = user_path(folder)
     scan = scan_images(root, dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import attrs
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.accelerators import ACCELERATOR_REGISTRY
 
+from lt_data import listed
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
 
@@ -34,8 +37,8 @@ def start_fabric(config: TrainConfig) -> Fabric:
             num_nodes=config.num_nodes,
             **_precision(config),
         )
-    # RuntimeError: the accelerator is not there.
-    except (ValueError, TypeError, RuntimeError) as error:
+    # RuntimeError: the accelerator is not there. ImportError: nor is its package.
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     try:
         fabric.launch()
@@ -57,6 +60,12 @@ def check_devices(config: TrainConfig) -> None:
             f"accelerator: {kind!r} is asked for, but PyTorch {torch.__version__} finds no such device; take 'cpu' or "
             "'auto', or install a driver and a PyTorch that go together"
         )
+    known = ("auto", "gpu", *sorted(ACCELERATOR_REGISTRY.available_accelerators()))
+    if kind not in known:
+        raise TrainConfigError(f"accelerator: expected one of {listed(known)}, got {kind!r}")
+    on_cpu = kind == "cpu" or (kind == "auto" and not (cuda or mps))
+    if on_cpu and not (config.devices == "auto" or re.fullmatch(r"[1-9]\d*", str(config.devices))):
+        raise TrainConfigError(f"devices: on CPUs a number of processes, at least 1, got {config.devices!r}")
     if not cuda or kind not in ("auto", "gpu", "cuda"):
         return
     there, asked = torch.cuda.device_count(), config.devices

@@ -143,10 +143,9 @@ class RunFolder:
             raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`")
         if found and not (overwrite or resume):
             resumable = ", or `resume_interrupted` to go on with it" if self.checkpoint.is_file() else ""
-            raise RunFolderError(
-                f"{self.root}: exists and is not empty; choose another `out`, or set `overwrite` to replace the run "
-                f"in it{resumable}"
-            )
+            a_run = any(file.is_file() for file in (self.log, self.settings, self.checkpoint))
+            instead = f", or set `overwrite` to replace the run in it{resumable}" if a_run else ""
+            raise RunFolderError(f"{self.root}: exists and is not empty; choose another `out`{instead}")
 
     def prepare(self, used: Iterable[Path] = ()) -> None:
         """Make the folder, and remove what an earlier run of ours left in it; other files and folders stay.

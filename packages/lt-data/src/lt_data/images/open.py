@@ -108,6 +108,8 @@ def _content(source: Any) -> bytes:
         raise ImageDecodeError(f"expected {kinds}, got {type(source).__name__}{hint}")
     try:
         content = source.read()
+    except UnicodeDecodeError as error:
+        raise ImageDecodeError("this file is open as text; open it in binary mode, as by open(path, 'rb')") from error
     except (OSError, ValueError) as error:
         raise ImageDecodeError(f"this file could not be read: {error}") from error
     if not isinstance(content, bytes):

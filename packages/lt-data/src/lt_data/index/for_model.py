@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -76,6 +77,7 @@ def index_for_model(
     if not is_there(source):
         raise DatasetError([missing_source(source)])
     if not source.is_table:
+        _warn_of_absent_folders(config, source.path, task.classes)
         mistaken = [*splits_as_classes(source, task.classes.as_dict() | ignored)]
         if mistaken:
             raise DatasetError(mistaken)
@@ -123,6 +125,16 @@ def _names_to_ignore(config: DataConfig, classes: Classes) -> dict[int, str]:
     # Nothing asks for these IDs: where labels are IDs, `classes` are given.
     free = 1 + max(classes.ids)
     return {free + i: str(name) for i, name in enumerate(config.ignore_classes)}
+
+
+def _warn_of_absent_folders(config: DataConfig, root: Path, classes: Classes) -> None:
+    """Names to ignore that nothing has; one set of arguments may serve several splits, so that it is no error."""
+    for name in config.ignore_classes if config.classes is None else ():
+        if isinstance(name, str) and name not in classes.names and not (root / name).is_dir():
+            there = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.name not in classes.names]
+            near = nearest(name, there)
+            meant = f"; did you mean {near!r}?" if near else ""
+            logger.warning("ignore_classes: %s has no folder %r%s", root, name, meant)
 
 
 def _foreign(kept: Mapping[int, str], classes: Classes) -> Iterator[Problem]:

@@ -59,9 +59,9 @@ def _read(model: Path) -> tuple[bytes, Description, BatchLimits]:
 
 
 def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
-    from lt_data import listed
+    from lt_data import joined, told_apart
 
-    names = [f"{entry['id']} {entry['name']}" for entry in values["classes"]]
+    names = [f"{entry['id']} {told_apart(entry['name'])}" for entry in values["classes"]]
     spec = values["preprocessing"]
     height, width = spec["image_size"]
     resize = f"{spec['resize_mode']} {spec['resize_scale']:g}" if spec["resize_mode"] == "crop" else spec["resize_mode"]
@@ -71,7 +71,7 @@ def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
         ("size", f"{values['bytes'] / 1e6:.1f} MB"),
         ("SHA-256", values["sha256"]),
         ("task", values["task"]),
-        ("classes", f"{len(names)}: {listed(names, SHOWN_CLASSES)}"),
+        ("classes", f"{len(names)}: {joined(names[:SHOWN_CLASSES], len(names) - SHOWN_CLASSES)}"),
         ("input", f"{height} x {width} pixels (height x width), {spec['num_channels']} channels"),
         ("batch", str(batch)),
         ("resize", f"{resize}, {spec['interpolation']}"),
