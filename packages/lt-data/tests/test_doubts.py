@@ -47,6 +47,14 @@ def test_forms_of_one_letter_that_look_the_same_are_shown_by_their_codes(table, 
     assert r"'cafe\u0301' and 'caf\xe9'" in warning
 
 
+def test_labels_that_pandas_wrote_as_floats_are_told_so(table, caplog):
+    index, (warning,) = warnings_of(caplog, table("0.0", "1.0", "12."))
+    assert index.classes.names == ("0.0", "1.0", "12.")
+    assert "whole numbers written as floats: 0.0, 1.0, 12." in warning
+    assert ".astype('Int64') mends it" in warning
+    assert warnings_of(caplog, table("0.0", "1.0", "1.5"))[1] == []
+
+
 def test_folders_that_look_alike_are_named_too(make_folder, caplog):
     data = {"train": make_folder("train", hotdog=2, cat=2, **{"hot dog": 2}), "val": make_folder("val", cat=1)}
     _, (warning,) = warnings_of(caplog, data)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lt_data.data_config import DataConfig
 from lt_data.errors import joined
-from lt_data.index.labels import shown
+from lt_data.index.labels import WHOLE_AS_FLOAT, shown
 from lt_data.index.samples import SampleIndex
 from lt_data.task import TaskName
 
@@ -25,7 +25,7 @@ UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")
 
 
 def doubtful_names(names: Sequence[str], config: DataConfig, task: TaskName, *, from_table: bool) -> Iterator[str]:
-    """A line on the names that look alike, and one on those that may be several labels.
+    """Lines on names that look alike, that are numbers as pandas writes them, and that may be several labels.
 
     Args:
         names: Of the classes that take part.
@@ -38,6 +38,11 @@ def doubtful_names(names: Sequence[str], config: DataConfig, task: TaskName, *, 
         where = "the table" if from_table else "the folders"
         hint = f"mend {where}, or give `classes` to have all other names refused"
         yield f"classes that differ in case, blanks or Unicode form only: {_some(groups)}; {hint}"
+    if from_table and config.csv_label_columns is None and all(WHOLE_AS_FLOAT.fullmatch(name) for name in names):
+        yield (
+            f"classes that are whole numbers written as floats: {_some(names)}; pandas does so where a column once had a "
+            "gap, .astype('Int64') mends it, and csv_label_type \"id\" takes IDs of `classes`"
+        )
     if not from_table or config.label_delimiter != attrs.fields(DataConfig).label_delimiter.default:
         return
     for mark in LABEL_MARKS:
