@@ -40,8 +40,8 @@ def doubtful_names(names: Sequence[str], config: DataConfig, task: TaskName, *, 
         yield f"classes that differ in case, blanks or Unicode form only: {_some(groups)}; {hint}"
     if from_table and config.csv_label_columns is None and all(WHOLE_AS_FLOAT.fullmatch(name) for name in names):
         yield (
-            f"classes that are whole numbers written as floats: {_some(names)}; pandas does so where a column once had a "
-            "gap, .astype('Int64') mends it, and csv_label_type \"id\" takes IDs of `classes`"
+            f"classes that are whole numbers written as floats: {_some(names)}; pandas does so where a column once had "
+            "a gap, .astype('Int64') mends it, and csv_label_type \"id\" takes IDs of `classes`"
         )
     if not from_table or config.label_delimiter != attrs.fields(DataConfig).label_delimiter.default:
         return
