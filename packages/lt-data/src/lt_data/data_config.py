@@ -315,9 +315,8 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
 
 def _lacks_validation(keys: Mapping[str, Path]) -> str:
     ((key, path),) = keys.items()
-    option = f"--data.{key.replace('_', '-')}"
-    what = f"{path} has no validation data beside the training data; give both"
-    return f"{what}: {{'{key}': '{path}', 'val': 0.2}}, or {option} {path} --data.val 0.2; `val` is a share or a folder"
+    both = f"{{'{key}': '{path}', 'val': 0.2}}, or on the command line --data.val 0.2 too"
+    return f"{path} has no validation data beside the training data; give {both}; `val` is a share or a folder"
 
 
 def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path | None]:
