@@ -603,6 +603,10 @@ def test_a_folder_that_takes_no_files_is_refused_by_its_name(job):
     ("settings", "message"),
     [
         ({"accelerator": "abacus"}, r"accelerator: expected one of auto, gpu, cpu, cuda, mps, tpu, got 'abacus'"),
+        (
+            {"accelerator": "cpu", "devices": 9, "batch_size": 8},
+            r"cannot be divided evenly over 9 devices; take a mult",
+        ),
         ({"accelerator": "cpu", "devices": -1}, r"devices: on CPUs a number of processes, at least 1, got -1"),
         ({"accelerator": "cpu", "devices": (0, 1)}, r"devices: on CPUs a number of processes"),
     ],

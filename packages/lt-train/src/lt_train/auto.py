@@ -8,6 +8,7 @@ import attrs
 
 from lt_data import usable_processors
 from lt_train.config import TrainConfig
+from lt_train.devices import check_even
 from lt_train.errors import TrainConfigError
 
 REFERENCE_BATCH_SIZE = 16
@@ -115,8 +116,7 @@ def make_plan(
     batch_size = config.batch_size
     if batch_size == "auto":
         batch_size = _batch_size(num_samples, world_size, fitting, reasons)
-    if batch_size % world_size:
-        raise TrainConfigError(f"batch_size {batch_size} cannot be divided evenly over {world_size} devices")
+    check_even(batch_size, world_size)
     accumulation = config.gradient_accumulation_steps
     if accumulation == "auto":
         accumulation = 1

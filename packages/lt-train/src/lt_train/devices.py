@@ -48,10 +48,10 @@ def start_fabric(config: TrainConfig) -> Fabric:
 
 
 def check_devices(config: TrainConfig) -> None:
-    """Look whether the devices that are asked for are here, before data and weights are read.
+    """Look whether the devices that are asked for are here, before data and weights are read or processes started.
 
     Raises:
-        TrainConfigError: They are not.
+        TrainConfigError: They are not, or a batch cannot be divided evenly over them.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     kind = config.accelerator
@@ -60,6 +60,8 @@ def check_devices(config: TrainConfig) -> None:
             f"accelerator: {kind!r} is asked for, but PyTorch {torch.__version__} finds no such device; take 'cpu' or "
             "'auto', or install a driver and a PyTorch that go together"
         )
+    if isinstance(config.devices, int) and config.devices > 0 and isinstance(config.batch_size, int):
+        check_even(config.batch_size, config.devices * config.num_nodes)
     known = ("auto", "gpu", *sorted(ACCELERATOR_REGISTRY.available_accelerators()))
     if kind not in known:
         raise TrainConfigError(f"accelerator: expected one of {listed(known)}, got {kind!r}")
@@ -73,6 +75,17 @@ def check_devices(config: TrainConfig) -> None:
         raise TrainConfigError(f"devices: {asked} are asked for, but there are {there} GPUs here")
     if isinstance(asked, tuple) and max(asked) >= there:
         raise TrainConfigError(f"devices: there is no GPU {max(asked)} here; the last is {there - 1}")
+
+
+def check_even(batch_size: int, world_size: int) -> None:
+    """Look whether each process has an equal part of a batch.
+
+    Raises:
+        TrainConfigError: It has not.
+    """
+    if batch_size % world_size:
+        what = f"batch_size {batch_size} cannot be divided evenly over {world_size} devices"
+        raise TrainConfigError(f"{what}; take a multiple of {world_size}")
 
 
 @contextmanager
