@@ -255,11 +255,15 @@ def test_a_folder_that_is_full_is_answered_in_words_for_the_command_line_too(cal
     (tmp_path / "note.txt").write_text("mine")
     failed = call(*words, "--out", tmp_path)
     assert failed.status == 2
+    assert failed.err.endswith("choose another `out`\n")
+    (tmp_path / "train.log").touch()
+    failed = call(*words, "--out", tmp_path)
     assert "`overwrite`" in failed.err
     assert "`resume_interrupted`" not in failed.err
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
-    assert "`resume_interrupted`" in call(*words, "--out", tmp_path).err
+    failed = call(*words, "--out", tmp_path)
+    assert "`resume_interrupted`" in failed.err
     assert "True" not in failed.err
 
 
