@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping
 
-from lt_data import Calibration, Decoding, Preprocessing, TaskSpec, joined, listed, told_apart
+from lt_data import Calibration, Decoding, Preprocessing, TaskSpec, enumerated, listed, told_apart
 from lt_models import Classifier
 
 SHOWN_CLASSES = 20
@@ -32,7 +32,7 @@ def summary_rows(
         ("backbone", f"{classifier.spec.model}, {in_backbone:,} parameters, {classifier.num_features} features"),
         ("head", f"{classifier.spec.head}, {total - in_backbone:,} parameters"),
         ("task", task.task),
-        ("classes", f"{len(classes)} ({joined(classes[:SHOWN_CLASSES], len(classes) - SHOWN_CLASSES)})"),
+        ("classes", f"{len(classes)} ({enumerated(classes, SHOWN_CLASSES)})"),
         *_input_rows(task.preprocessing),
         *_calibration_rows(task.calibration),
         ("device", f"{weights.device}, {str(weights.dtype).removeprefix('torch.')}"),

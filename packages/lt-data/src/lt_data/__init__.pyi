@@ -10,7 +10,7 @@ from .errors import LtDataError as LtDataError
 from .errors import PredictionArgumentError as PredictionArgumentError
 from .errors import Problem as Problem
 from .errors import TaskSpecError as TaskSpecError
-from .errors import joined as joined
+from .errors import enumerated as enumerated
 from .errors import listed as listed
 from .errors import nearest as nearest
 from .errors import told_apart as told_apart

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import attrs
 import yaml
 
-from lt_data.errors import ConfigError, Problem, joined, listed, nearest, told_apart
+from lt_data.errors import ConfigError, Problem, enumerated, listed, nearest, told_apart
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least, is_whole
@@ -212,7 +212,7 @@ def likely_class(entry: int | str, classes: Mapping[int, str]) -> str:
     """What to say of an ID or a name that none of `classes` has: the name that may be meant, or all of them."""
     near = nearest(entry, classes.values()) if isinstance(entry, str) else None
     names = [f"{i}: {told_apart(name)}" for i, name in classes.items()]
-    return f"did you mean {near!r}?" if near else f"there are {joined(names[:10], len(names) - 10)}"
+    return f"did you mean {near!r}?" if near else f"there are {enumerated(names)}"
 
 
 def load_data_config(data: Mapping[str, Any] | str | os.PathLike[str]) -> DataConfig:

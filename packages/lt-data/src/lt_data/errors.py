@@ -115,12 +115,16 @@ def num_problems(problems: Iterable[Problem]) -> int:
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
     """Names in a sentence: the first few, those with a comma in quotes, and how many more there are."""
-    return joined([told_apart(name) for name in names[:limit]], len(names) - limit)
+    return _with_more([told_apart(name) for name in names[:limit]], len(names))
 
 
-def joined(texts: Sequence[str], more: int = 0) -> str:
-    """Texts that tell themselves apart in a sentence, and that there are `more`, if above 0."""
-    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+def enumerated(texts: Sequence[str], limit: int = 10) -> str:
+    """Texts that tell themselves apart, such as an ID with its name, as `listed` has names: without quotes."""
+    return _with_more(texts[:limit], len(texts))
+
+
+def _with_more(shown: Sequence[str], count: int) -> str:
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")
 
 
 def told_apart(name: str) -> str:

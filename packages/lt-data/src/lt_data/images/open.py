@@ -89,7 +89,7 @@ def load_image(
         name = _path_of_url(name)
         return _from_file(Path(name), num_channels, decoding, None, max_pixels)
     path = user_path(os.fsdecode(name))
-    if isinstance(name, str) and ANY_URL.match(name) and not os.path.exists(path):  # noqa: PTH110
+    if isinstance(name, str) and ANY_URL.match(name) and not os.path.exists(path):  # noqa: PTH110  # Path.exists raises where a name is too long
         raise ImageDecodeError(f"{name}: URLs are read if they begin with http://, https:// or file://", path=name)
     return _from_file(path, num_channels, decoding, None, max_pixels)
 

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import joined
+from lt_data.errors import enumerated
 from lt_data.index.labels import WHOLE_AS_FLOAT, shown
 from lt_data.index.samples import SampleIndex
 from lt_data.task import TaskName
@@ -64,7 +64,7 @@ def doubtful_counts(samples: SampleIndex, names: Sequence[str]) -> Iterator[str]
 
 
 def _some(texts: Sequence[str]) -> str:
-    return joined(texts[:EXAMPLES], len(texts) - EXAMPLES)
+    return enumerated(texts, EXAMPLES)
 
 
 def _alike(names: Sequence[str]) -> list[str]:

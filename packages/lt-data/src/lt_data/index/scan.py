@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lt_data.errors import Problem, joined
+from lt_data.errors import Problem
 from lt_data.index.samples import SampleIndex
 
 MAX_PROBLEMS = 1000
@@ -51,8 +51,8 @@ class _Alike:
     def problem(self) -> Problem:
         if self.count == 1:
             return Problem(self.where, self.what)
-        rows = joined(self.rows, self.count - len(self.rows))
-        return Problem(self.where, f"{self.what} ({self.count} such rows: {rows})")
+        more = f" and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""
+        return Problem(self.where, f"{self.what} ({self.count} such rows: {', '.join(self.rows)}{more})")
 
 
 class ProblemList:

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig, Split, likely_class
-from lt_data.errors import ConfigError, DatasetError, Problem, joined, listed, nearest, told_apart
+from lt_data.errors import ConfigError, DatasetError, Problem, enumerated, listed, nearest, told_apart
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
 from lt_data.index.image_files import is_file, is_folder
@@ -220,7 +220,7 @@ def names_of(source: Source, config: DataConfig) -> dict[int, str]:
     if not config.kept_classes(names):
         raise DatasetError([_few(source, [])])
     numbered = [f"{i}: {told_apart(name)}" for i, name in names.items()]
-    logger.info("classes: taken from %s, %s", source.path, joined(numbered[:SHOWN_CLASSES], len(names) - SHOWN_CLASSES))
+    logger.info("classes: taken from %s, %s", source.path, enumerated(numbered, SHOWN_CLASSES))
     return names
 
 

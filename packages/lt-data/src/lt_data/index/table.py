@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from lt_data.data_config import DataConfig
-from lt_data.errors import DatasetError, Problem, joined, listed
+from lt_data.errors import DatasetError, Problem, enumerated, listed
 from lt_data.index.columns import FRAME_COLUMN, Columns, find_columns
 from lt_data.index.csv import csv_rows
 from lt_data.index.dicom import WHOLE, expand_dicom
@@ -22,9 +22,6 @@ from lt_data.index.repeats import files_of, group_numbers, repeats
 from lt_data.index.samples import SampleIndex
 from lt_data.index.scan import ProblemList, Scan
 from lt_data.task import Classes, TaskName
-
-SHOWN_ROWS = 10
-"""More are counted in a message."""
 
 
 @attrs.frozen
@@ -140,7 +137,7 @@ def _several(file: Path, rows: Sequence[str], config: DataConfig) -> Iterator[Pr
     """What to say, once, of multiclass rows with several labels."""
     if rows:
         count = "1 image has" if len(rows) == 1 else f"{len(rows)} images have"
-        some = joined(rows[:SHOWN_ROWS], len(rows) - SHOWN_ROWS)
+        some = enumerated(rows)
         cures = ['to train on several, set classification_task to "multilabel"']
         if config.csv_label_columns is None:
             mark, other = config.label_delimiter, "|" if config.label_delimiter != "|" else ";"

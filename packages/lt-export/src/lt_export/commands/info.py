@@ -59,7 +59,7 @@ def _read(model: Path) -> tuple[bytes, Description, BatchLimits]:
 
 
 def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
-    from lt_data import joined, told_apart
+    from lt_data import enumerated, told_apart
 
     names = [f"{entry['id']} {told_apart(entry['name'])}" for entry in values["classes"]]
     spec = values["preprocessing"]
@@ -71,7 +71,7 @@ def _lines(values: dict[str, Any], batch: BatchLimits) -> list[tuple[str, str]]:
         ("size", f"{values['bytes'] / 1e6:.1f} MB"),
         ("SHA-256", values["sha256"]),
         ("task", values["task"]),
-        ("classes", f"{len(names)}: {joined(names[:SHOWN_CLASSES], len(names) - SHOWN_CLASSES)}"),
+        ("classes", f"{len(names)}: {enumerated(names, SHOWN_CLASSES)}"),
         ("input", f"{height} x {width} pixels (height x width), {spec['num_channels']} channels"),
         ("batch", str(batch)),
         ("resize", f"{resize}, {spec['interpolation']}"),
