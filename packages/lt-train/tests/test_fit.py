@@ -35,6 +35,7 @@ from lt_train import (
     TrainConfig,
     TrainConfigError,
     TrainingDivergedError,
+    check_devices,
     fit,
     load_exported,
 )
@@ -603,10 +604,6 @@ def test_a_folder_that_takes_no_files_is_refused_by_its_name(job):
     ("settings", "message"),
     [
         ({"accelerator": "abacus"}, r"accelerator: expected one of auto, gpu, cpu, cuda, mps, tpu, got 'abacus'"),
-        (
-            {"accelerator": "cpu", "devices": 9, "batch_size": 8},
-            r"cannot be divided evenly over 9 devices; take a mult",
-        ),
         ({"accelerator": "cpu", "devices": -1}, r"devices: on CPUs a number of processes, at least 1, got -1"),
         ({"accelerator": "cpu", "devices": (0, 1)}, r"devices: on CPUs a number of processes"),
     ],
@@ -614,6 +611,14 @@ def test_a_folder_that_takes_no_files_is_refused_by_its_name(job):
 def test_wrong_devices_are_refused_with_the_setting(job, settings, message):
     with pytest.raises(TrainConfigError, match=message):
         job.run(**settings)
+
+
+def test_a_batch_that_cannot_be_divided_is_refused_before_a_process_is_started():
+    with pytest.raises(
+        TrainConfigError, match="batch_size 8 cannot be divided evenly over 9 devices; take a multiple of 9"
+    ):
+        check_devices(TrainConfig(accelerator="cpu", devices=9, batch_size=8))
+    check_devices(TrainConfig(accelerator="cpu", devices=4, batch_size=8))
 
 
 @pytest.mark.skipif(find_spec("torch_xla") is not None, reason="there may be a TPU here")
