@@ -124,7 +124,7 @@ def test_a_tensor_with_its_channels_last_is_told_what_turns_it(model):
 def test_a_single_open_file_is_an_image_and_no_batch(model, image):
     content = image.read_bytes()
     assert model.predict(io.BytesIO(content))["labels"].tolist() == model.predict(image)["labels"].tolist()
-    with pytest.raises(ImageDecodeError, match="`predict` takes a single one"):
+    with pytest.raises(PredictionArgumentError, match="`predict` takes a single one"):
         model.predict_batch(io.BytesIO(content))
 
 
@@ -133,7 +133,7 @@ def test_a_batch_may_be_an_array_or_a_tensor_but_not_a_single_path(model, image)
     from_array = model.predict_batch(pixels)
     from_tensor = model.predict_batch(torch.from_numpy(pixels).permute(0, 3, 1, 2))
     assert [one["scores"].tolist() for one in from_array] == [one["scores"].tolist() for one in from_tensor]
-    with pytest.raises(ImageDecodeError, match="list of images"):
+    with pytest.raises(PredictionArgumentError, match="list of images"):
         model.predict_batch(str(image))
 
 

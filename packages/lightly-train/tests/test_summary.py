@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lightly_train
-from lightly_train.errors import ImageDecodeError, PredictionArgumentError
+from lightly_train.errors import PredictionArgumentError
 from lt_data import Classes
 
 
@@ -110,7 +110,7 @@ def test_embedding_leaves_a_model_in_training_mode_as_it_was(model, images):
 
 def test_a_single_image_or_a_batch_of_no_size_is_refused(model, images):
     for single in (images[0], str(images[0]), images[0].read_bytes()):
-        with pytest.raises(ImageDecodeError, match="list of images"):
+        with pytest.raises(PredictionArgumentError, match="list of images"):
             model.embed(single)
     with pytest.raises(PredictionArgumentError, match="batch_size"):
         model.embed(images, batch_size=0)

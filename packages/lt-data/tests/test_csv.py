@@ -74,7 +74,8 @@ def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_besid
     assert "train.csv:12 (cat, car) and 2 more; a multiclass image needs exactly one" in found["train.csv"]
     assert found["train.csv"].endswith('to train on several, set classification_task to "multilabel"')
     assert (
-        """where ',' belongs to the names, set data.label_delimiter to another, such as "|"; """ in found["train.csv"]
+        """where ',' belongs to the names, list them in data.classes, or set data.label_delimiter to another, such as"""
+        """ "|"; """ in found["train.csv"]
     )
     assert "empty" in found["train.csv:3"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_data import ImageDecodeError, Preprocessing, load_image, load_inputs
+from lt_data import ImageDecodeError, PredictionArgumentError, Preprocessing, load_image, load_inputs
 
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[255, 255, 0], [0, 255, 255], [255, 0, 255]]], np.uint8)
 """Two rows of three different colours: every orientation looks different."""
@@ -137,13 +137,13 @@ def test_content_may_be_any_kind_of_bytes_or_an_open_file(tmp_path, corners):
 
 
 def test_one_image_where_several_are_expected_is_refused_of_whatever_kind(tmp_path):
-    for source in (bytearray(b"x"), memoryview(b"x"), io.BytesIO(b"x"), "x", tmp_path):
-        with pytest.raises(ImageDecodeError, match="expected a list of images"):
+    for source in (bytearray(b"x"), memoryview(b"x"), io.BytesIO(b"x"), "x", tmp_path, iter([])):
+        with pytest.raises(PredictionArgumentError, match="expected a list of images, got "):
             load_inputs(source, Preprocessing(image_size=(8, 8)))
 
 
 def test_what_goes_elsewhere_is_told_where(tmp_path):
-    with pytest.raises(ImageDecodeError, match="got list; .* lists go to predict_batch"):
+    with pytest.raises(PredictionArgumentError, match="expected one image, got a list of 1; lists go to predict_batch"):
         load_image([tmp_path / "image.png"])
     with pytest.raises(ImageDecodeError, match="is not a file but a folder; folders go to predict_folder"):
         load_image(tmp_path)

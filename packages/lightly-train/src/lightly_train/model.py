@@ -131,7 +131,8 @@ class ImageClassification(nn.Module):
 
         Raises:
             ImageDecodeError: The file is not an image that lt-data reads; names the file and the reason.
-            PredictionArgumentError: `topk` or `threshold` is out of range; says how many classes there are.
+            PredictionArgumentError: `topk` or `threshold` is out of range; says how many classes there are. Or `image`
+                is a list.
         """
         return self.predict_batch([image], topk=topk, threshold=threshold)[0]
 
@@ -297,8 +298,8 @@ class ImageClassification(nn.Module):
             float32 of shape (len(images), F).
 
         Raises:
-            ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single one was given.
-            PredictionArgumentError: `batch_size` is out of range.
+            ImageDecodeError: One is not an image that lt-data reads, named with the reason.
+            PredictionArgumentError: `batch_size` is out of range, or `images` is a single one.
         """
         if not is_whole(batch_size) or batch_size < 1:
             raise PredictionArgumentError(f"batch_size must be an integer of at least 1, got {batch_size!r}")

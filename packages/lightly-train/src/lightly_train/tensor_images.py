@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lt_data import ImageDecodeError, ImageLike, is_one_image
+from lt_data import ImageDecodeError, ImageLike, check_several
 
 
 def without_tensors(images: Sequence[ImageLike | torch.Tensor], num_channels: int) -> Sequence[ImageLike]:
     """The same images, those that are tensors as arrays, for a model of `num_channels`.
 
     Raises:
-        ImageDecodeError: A tensor is not an image, or a single image was given.
+        ImageDecodeError: A tensor is not an image.
+        PredictionArgumentError: `images` is a single image.
     """
-    if is_one_image(images):
-        raise ImageDecodeError("expected a list of images; `predict` takes a single one")
+    check_several(images)
     return [as_array(image, num_channels) if isinstance(image, torch.Tensor) else image for image in images]
 
 

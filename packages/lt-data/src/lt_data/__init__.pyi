@@ -24,7 +24,7 @@ from .images.decoding import Decoding as Decoding
 from .images.decoding import Frame as Frame
 from .images.formats import MAX_PIXELS as MAX_PIXELS
 from .images.open import ImageLike as ImageLike
-from .images.open import is_one_image as is_one_image
+from .images.open import check_several as check_several
 from .images.open import load_image as load_image
 from .index.build import DatasetIndex as DatasetIndex
 from .index.build import build_index as build_index

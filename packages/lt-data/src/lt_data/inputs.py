@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lt_data.errors import ImageDecodeError
-from lt_data.images.open import ImageLike, is_one_image, load_image
+from lt_data.images.open import ImageLike, check_several, load_image
 from lt_data.preprocessing import preprocess
 from lt_data.task import Preprocessing
 
@@ -24,9 +23,9 @@ def load_inputs(images: Sequence[ImageLike], spec: Preprocessing) -> npt.NDArray
         float32 of shape (len(images), C, height, width).
 
     Raises:
-        ImageDecodeError: One is not an image that lt-data reads, named with the reason; or a single image was given.
+        ImageDecodeError: One is not an image that lt-data reads, named with the reason.
+        PredictionArgumentError: `images` is a single image.
     """
-    if is_one_image(images):
-        raise ImageDecodeError("expected a list of images; `predict` takes a single one")
+    check_several(images)
     inputs = [preprocess(load_image(image, spec.num_channels, spec.decoding), spec) for image in images]
     return np.stack(inputs) if inputs else np.empty((0, spec.num_channels, *spec.image_size), dtype=np.float32)

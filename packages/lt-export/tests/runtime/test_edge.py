@@ -130,10 +130,10 @@ def test_wrong_arguments_and_images_are_refused(make_onnx, tmp_path):
         classifier.predict(flat(0, 0, 0), topk=4)
     with pytest.raises(ImageDecodeError, match=r"nothing\.png"):
         classifier.predict(tmp_path / "nothing.png")
-    with pytest.raises(ImageDecodeError, match="list of images"):
+    with pytest.raises(PredictionArgumentError, match="list of images"):
         classifier.predict_batch(str(tmp_path / "nothing.png"))
     for single in (bytearray(b"an image"), memoryview(b"an image"), io.BytesIO(b"an image")):
-        with pytest.raises(ImageDecodeError, match="`predict` takes a single one"):
+        with pytest.raises(PredictionArgumentError, match="`predict` takes a single one"):
             classifier.predict_batch(single)
     assert repr(classifier) == "EdgeClassifier(16 x 24, multiclass: red, green, blue)"
 

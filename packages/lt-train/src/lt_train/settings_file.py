@@ -16,6 +16,7 @@ from lt_models import ClassifierSpec
 from lt_train.auto import Plan
 from lt_train.loggers.parameters import flat, resolved_values
 from lt_train.losses import OF_TASK
+from lt_train.metrics.plan import MetricPlan
 
 FORMAT = "lightly-train/settings"
 VERSION = 1
@@ -43,16 +44,21 @@ def write_settings(
     Raises:
         OSError: It cannot be written.
     """
-    resolved = resolved_values(arguments, plan)
+    used = {
+        name: chosen.get(name, value) if value == "auto" else value
+        for name, value in resolved_values(arguments, plan).items()
+    }
+    resolved = {
+        **flat(used),
+        "model_args.layer_decay": plan.layer_decay,
+        "model_args.feature_views": plan.feature_views,
+    }
+    of_model = [name for name, value in resolved.items() if value == "auto"]
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "resolved": {
-            **flat({name: chosen.get(name, value) if value == "auto" else value for name, value in resolved.items()}),
-            "model_args.layer_decay": plan.layer_decay,
-            "model_args.feature_views": plan.feature_views,
-        },
-        "reasons": dict(reasons),
+        "resolved": resolved,
+        "reasons": {**reasons, **dict.fromkeys(of_model, "the model's own")},
         "devices": devices(fabric),
         "packages": {name: version(name) for name in PACKAGES},
     }
@@ -62,7 +68,7 @@ def write_settings(
 
 
 def chosen_values(
-    fabric: Fabric, model: ClassifierSpec, task: TaskSpec, train: Preprocessing, watched: str
+    fabric: Fabric, model: ClassifierSpec, task: TaskSpec, train: Preprocessing, metrics: MetricPlan, watched: str
 ) -> dict[str, Any]:
     """What "auto" became by path, of settings that are no part of a plan.
 
@@ -71,14 +77,19 @@ def chosen_values(
         model: What was built.
         task: What is learnt.
         train: Geometry and normalisation in training.
+        metrics: What is computed.
         watched: Logged name of the metric that decides.
     """
     on = devices(fabric)
+    by_metric = metrics.resolved()
     return {
+        **{f"metric_args.{key}": values for key, values in by_metric.items()},
+        **{f"metric_args.{key}.{name}": v for key, values in by_metric.items() for name, v in (values or {}).items()},
         "devices": on["count"] // on["nodes"],
         "accelerator": on["type"],
         "strategy": on["strategy"],
         "precision": on["precision"],
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "model_args.pooling": model.pooling,
         "model_args.head": model.head,
         "model_args.loss": OF_TASK[task.task][0],

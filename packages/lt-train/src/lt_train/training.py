@@ -143,7 +143,7 @@ def fit(
         log_arguments(fabric, arguments, plan, reasons, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         if fabric.is_global_zero:
-            chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, watched)
+            chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, metrics, watched)
             write_settings(out.settings, fabric, arguments, plan, reasons, chosen)
             _begin_files(out, state, asked, resume=resume)
         loggers = stack.enter_context(

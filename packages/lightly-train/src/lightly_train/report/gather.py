@@ -34,7 +34,6 @@ MOST_SCORES = 2**27
 """Scores that are held in memory, 0.5 GB of them."""
 
 AUGMENTED_SAMPLES, AUGMENTED_VIEWS = 4, 5
-PEAK_LR = "(peak learning rate, scaled to the batch)"
 
 MOST_TRIES = 40
 """Training images that are tried, should some be unreadable."""
@@ -208,12 +207,13 @@ def augmented(run: FinishedRun) -> tuple[AugmentedSample, ...]:
 
 def argument_rows(settings: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """Name, value and reason of every argument, but for the classes, which the report names elsewhere."""
-    reasons, rows = settings["reasons"], []
-    for name, value in settings["resolved"].items():
-        if name.startswith("data.classes."):
-            continue
-        rows.append((PEAK_LR if name == "resolved.lr" else name, str(value), str(reasons.get(name, ""))))
-    return tuple(rows)
+    resolved = dict(settings["resolved"])
+    peak = resolved.pop("resolved.lr")
+    reasons = {"model_args.lr": f"{peak:.3g} at its peak, scaled to the batch", **settings["reasons"]}
+    rows = resolved.items()
+    return tuple(
+        (name, str(value), str(reasons.get(name, ""))) for name, value in rows if not name.startswith("data.classes.")
+    )
 
 
 def environment(settings: Mapping[str, Any], device: torch.device) -> tuple[tuple[str, str], ...]:

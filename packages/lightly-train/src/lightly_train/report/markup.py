@@ -9,7 +9,7 @@ from collections.abc import Iterable
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters, which HTML does not allow."""
 
-VOID = frozenset({"br", "img", "meta", "link"})
+VOID = frozenset({"br", "img", "meta", "link", "wbr"})
 """Elements without content."""
 
 LONGEST_NAME = 80
@@ -57,6 +57,11 @@ def shown_name(text: str, longest: int = LONGEST_NAME) -> Html:
         return tag("bdi", text)
     head = longest // 2
     return tag("bdi", f"{text[:head]}…{text[head + 1 - longest :]}", title=text[:1000])
+
+
+def dotted_name(name: str) -> Html:
+    """The name of an argument, which may go on in the next line after a dot or an underscore."""
+    return joined(piece for part in re.split(r"(?<=[._])", name) for piece in (tag("wbr"), part))
 
 
 def _child(child: str | float) -> str:

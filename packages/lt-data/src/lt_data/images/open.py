@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from lt_data.errors import ImageDecodeError
+from lt_data.errors import ImageDecodeError, PredictionArgumentError
 from lt_data.files import user_path
 from lt_data.images.decoding import Decoding, Frame
 from lt_data.images.formats import (
@@ -71,6 +71,7 @@ def load_image(
 
     Raises:
         ImageDecodeError: The source is not an image that lt-data reads; names it and the reason.
+        PredictionArgumentError: It is a list.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, num_channels)
@@ -94,18 +95,27 @@ def load_image(
     return _from_file(path, num_channels, decoding, None, max_pixels)
 
 
-def is_one_image(source: object) -> bool:
-    """Whether `source` is a single image where several are expected; an array may be several."""
-    return isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)) or hasattr(source, "read")
+def check_several(images: object) -> None:
+    """Refuse what is no list of images; an array may be several, along its first axis.
+
+    Raises:
+        PredictionArgumentError: A single image was given, or nothing that has images in an order.
+    """
+    if isinstance(images, (str, bytes, bytearray, memoryview)) or not hasattr(images, "__getitem__"):
+        raise PredictionArgumentError(
+            f"expected a list of images, got {type(images).__name__}; `predict` takes a single one"
+        )
 
 
 def _content(source: Any) -> bytes:
     """All that an open file still has."""
+    if isinstance(source, (list, tuple)):
+        raise PredictionArgumentError(
+            f"expected one image, got a {type(source).__name__} of {len(source)}; lists go to predict_batch"
+        )
     if not hasattr(source, "read"):
-        several = isinstance(source, (list, tuple))
-        hint = "; this takes one image at a time, lists go to predict_batch" if several else ""
         kinds = "a path, URL, bytes, file opened in binary mode, Frame, Pillow image or array"
-        raise ImageDecodeError(f"expected {kinds}, got {type(source).__name__}{hint}")
+        raise ImageDecodeError(f"expected {kinds}, got {type(source).__name__}")
     try:
         content = source.read()
     except UnicodeDecodeError as error:

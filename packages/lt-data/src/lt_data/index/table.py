@@ -141,9 +141,8 @@ def _several(file: Path, rows: Sequence[str], config: DataConfig) -> Iterator[Pr
         cures = ['to train on several, set classification_task to "multilabel"']
         if config.csv_label_columns is None:
             mark, other = config.label_delimiter, "|" if config.label_delimiter != "|" else ";"
-            cures.insert(
-                0, f'where {mark!r} belongs to the names, set data.label_delimiter to another, such as "{other}"'
-            )
+            belongs = f"where {mark!r} belongs to the names, list them in data.classes, or set data.label_delimiter to"
+            cures.insert(0, f'{belongs} another, such as "{other}"')
         what = f"{count} several labels: {some}; a multiclass image needs exactly one; {'; '.join(cures)}"
         yield Problem(str(file), what)
 

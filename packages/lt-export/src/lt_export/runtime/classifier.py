@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from lt_data import (
     MAX_PIXELS,
-    ImageDecodeError,
     ImageLike,
     Prediction,
     TaskSpec,
     Threshold,
     check_selection,
-    is_one_image,
+    check_several,
     listed,
     load_image,
     preprocess,
@@ -143,8 +142,7 @@ class EdgeClassifier:
 
     def scores(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
         """Probabilities of all classes, float32 of shape (len(images), classes), in output order."""
-        if is_one_image(images) or not isinstance(images, Sequence | np.ndarray):
-            raise ImageDecodeError("expected a list of images; `predict` takes a single one")
+        check_several(images)
         return self.run([self.prepare(image) for image in images])
 
     def prepare(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:

@@ -95,6 +95,19 @@ class MetricPlan:
         both = self.task == "multilabel" and key in ("f1", "precision", "recall")
         return ("macro", "micro") if both else ("macro",)
 
+    def resolved(self) -> dict[str, dict[str, Any] | None]:
+        """Settings of every metric by key, as plain values with nothing left open; None of one that is off."""
+        found: dict[str, dict[str, Any] | None] = {}
+        for key in KINDS:
+            args = self.metrics.get(key)
+            found[key] = None if args is None else attrs.asdict(args)
+            if isinstance(args, AverageArgs):
+                found[key] = {"average": list(self.averages(key))}
+            elif isinstance(args, AccuracyArgs):
+                of_samples = {"topk": list(self.topk), "average": list(self.averages(key))}
+                found[key] = of_samples if self.task == "multiclass" else {}
+        return found
+
     @property
     def topk(self) -> tuple[int, ...]:
         """Each k of top-k accuracy that says something with so many classes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightly_train.report.data import ReportData
-from lightly_train.report.markup import joined, shown_name, tag
+from lightly_train.report.markup import dotted_name, joined, shown_name, tag
 from lightly_train.report.sections.parts import Section, facts_table, figures_table
 
 LONGEST_VALUE = 300
@@ -19,7 +19,7 @@ def arguments(data: ReportData) -> Section:
     )
     head = ("Argument", "Value", "Why")
     rows = [
-        (tag("code", name), tag("code", shown_name(value, LONGEST_VALUE)), reason)
+        (tag("code", dotted_name(name)), tag("code", shown_name(value, LONGEST_VALUE)), reason)
         for name, value, reason in data.arguments
         if value != OFF
     ]
