@@ -5,6 +5,7 @@ import io
 import shlex
 import shutil
 import socket
+import subprocess
 import sys
 from importlib import metadata
 
@@ -203,6 +204,25 @@ def test_a_file_that_is_not_ours_is_refused_and_never_unpickled(tmp_path):
     torch.save({"model": Bomb()}, tmp_path / "foreign.pt")
     with pytest.raises(ModelFileError, match=r"foreign\.pt.*nothing in it was executed"):
         lightly_train.load_model(tmp_path / "foreign.pt")
+
+
+def test_a_wrong_path_of_a_model_is_told_without_waiting_for_pytorch(tmp_path):
+    (tmp_path / "model.pt").write_text("none")
+    code = """
+import sys, lightly_train
+for path in sys.argv[1:]:
+    try:
+        lightly_train.load_model(path)
+    except lightly_train.errors.ModelFileError as error:
+        print(error)
+print("torch" in sys.modules)
+"""
+    paths = [tmp_path / name for name in ("nothing.pt", "", "model.pt")]
+    told = subprocess.check_output([sys.executable, "-c", code, *map(str, paths)], text=True).splitlines()
+    assert told[0].endswith("nothing.pt: there is no such file")
+    assert "is a folder" in told[1]
+    assert "is not a model that lightly-train exported" in told[2]
+    assert told[3:] == ["False"]
 
 
 def test_the_model_is_a_module_that_turns_batches_into_logits(model):

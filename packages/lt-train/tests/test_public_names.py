@@ -40,6 +40,7 @@ NAMES = [
     "WandbArgs",
     "check_devices",
     "check_main_guard",
+    "check_model_path",
     "confusion_counts",
     "console_log",
     "details",

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from lt_data import PredictionArgumentError, listed, user_path
+from lt_train import check_model_path
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,8 @@ def load_model(path: str | os.PathLike[str], *, device: str | torch.device = "au
         ModelFileError: The file is missing, damaged, or not ours. Nothing in it is executed.
         PredictionArgumentError: There is no such device here; names those that there are.
     """
+    # Before what imports PyTorch, for seconds.
+    check_model_path(path)
     from lightly_train.model import ImageClassification
     from lightly_train.source_file import SourceFile
     from lt_train import load_exported

@@ -34,6 +34,7 @@ from .metrics.config import CalibrationArgs as CalibrationArgs
 from .metrics.config import MetricArgs as MetricArgs
 from .metrics.config import PlainArgs as PlainArgs
 from .metrics.tally import ClassTable as ClassTable
+from .model_path import check_model_path as check_model_path
 from .result import TrainResult as TrainResult
 from .run_folder import RunFolder as RunFolder
 from .run_log import console_log as console_log

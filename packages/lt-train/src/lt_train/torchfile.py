@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import pickle
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ import torch
 
 from lt_data import atomic_write
 from lt_train.errors import ModelFileError, OutOfSpaceError
+from lt_train.model_path import check_model_path
 
 MARGIN_BYTES = 1 << 20
 """Left free beside a file's tensors, for names and plain values, and for others who write."""
 
 TENSOR_HEADER_BYTES = 256
-
-WITHOUT_PYTORCH = (".onnx", ".trt", ".engine", ".plan")
-"""Suffixes of what is exported for machines that only predict."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -76,17 +73,7 @@ def read_torch_file(path: Path, formats: Mapping[str, int]) -> dict[str, Any]:
     Raises:
         ModelFileError: The file is missing, damaged, foreign, or newer than this version.
     """
-    if path.is_dir():
-        raise ModelFileError(f"{path}: is a folder; a run's best model is exported_models/exported_best.pt in it")
-    if not path.is_file():
-        raise ModelFileError(f"{path}: there is no such file")
-    if path.suffix.lower() in WITHOUT_PYTORCH:
-        raise ModelFileError(
-            f"{path}: is for predicting without PyTorch: `lt_export.load` and the commands `lightly-train predict` and "
-            "`evaluate` take it; here the .pt file or checkpoint is needed that it was exported from"
-        )
-    if not zipfile.is_zipfile(path):
-        raise ModelFileError(f"{path}: is not a model that lightly-train exported; it was not unpickled")
+    check_model_path(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
