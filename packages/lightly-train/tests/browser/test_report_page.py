@@ -47,6 +47,14 @@ CONTRAST = """() => {
 """Least contrast of text by kind of element, as WCAG 2.1 defines it."""
 
 
+LINES_OF_WORDS = """codes => codes.map(code => [...code.childNodes].filter(n => n.nodeType === 3).map(text => {
+  const range = document.createRange();
+  range.selectNodeContents(text);
+  return new Set([...range.getClientRects()].map(rect => rect.top)).size;
+}))"""
+"""Over how many lines each word of a name goes."""
+
+
 def unavailable(reason: str) -> NoReturn:
     """Skip the test; in CI, where all that it needs is installed, fail it."""
     if os.environ.get("CI"):
@@ -129,6 +137,19 @@ def test_all_text_has_a_contrast_of_at_least_four_and_a_half(visit, report, way)
     found = tab.evaluate(CONTRAST)
     assert len(found) > 20
     assert {name: round(ratio, 2) for name, ratio in found.items() if ratio < 4.5} == {}
+
+
+def test_names_of_arguments_are_broken_between_words_on_a_phone(visit, report_of, score, tmp_path):
+    from lightly_train.report.page import page
+
+    names = ("save_checkpoint_args.save_every_num_steps", "gradient_accumulation_steps", "early_stopping_args.patience")
+    rows = tuple((name, "a value of some length " * 3, "a reason of some length " * 3) for name in names)
+    path = tmp_path / "report.html"
+    path.write_text(page(attrs.evolve(report_of(score(["a", "b"], 40)), arguments=rows)), encoding="utf-8")
+    tab = visit(path, "phone")
+    lines = tab.locator("#arguments tbody th code").evaluate_all(LINES_OF_WORDS)
+    assert [len(words) for words in lines] == [7, 3, 4]
+    assert [sum(words) for words in lines] == [7, 3, 4]
 
 
 def test_every_drawing_has_a_name_and_a_description(visit, report):
