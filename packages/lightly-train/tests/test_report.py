@@ -473,9 +473,11 @@ def test_what_auto_became_is_in_the_report(run, tmp_path):
     result = run(tmp_path / "run")
     settings = json.loads((result.out / "settings.json").read_text(encoding="utf-8"))
     text = result.report.read_text(encoding="utf-8")
-    for name in ("model_args.lr_warmup_steps", "logger_args.val_every_num_steps"):
+    for name in ("model_args.lr_warmup_steps", "logger_args.val_every_num_steps", "model_args.pooling"):
         assert f"<code>{name}</code></th>" in text.replace("<wbr>", "")
         assert escaped(settings["reasons"][name]) in text
+    assert f"{settings['resolved']['resolved.lr']:.3g} at its peak, scaled to the batch" in text
+    assert "resolved.lr" not in text
     shown = text.replace("<bdi>", "").replace("</bdi>", "")
     for value in ("32-true", "cross_entropy", "[32, 32]", "val_metric/top1_acc_micro"):
         assert f"<code>{escaped(value)}</code>" in shown
