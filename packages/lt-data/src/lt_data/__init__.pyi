@@ -18,7 +18,6 @@ from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
 from .files import user_path as user_path
 from .folder_prediction import FolderPrediction as FolderPrediction
-from .folder_prediction import ImagePrediction as ImagePrediction
 from .folder_prediction import predict_folder as predict_folder
 from .images.decoding import Decoding as Decoding
 from .images.decoding import Frame as Frame
@@ -42,6 +41,7 @@ from .letters import base_letters as base_letters
 from .prediction import Prediction as Prediction
 from .prediction import check_selection as check_selection
 from .prediction import select_labels as select_labels
+from .prediction_table import ImagePrediction as ImagePrediction
 from .preprocessing import preprocess as preprocess
 from .processors import usable_processors as usable_processors
 from .structuring import STRUCTURE as STRUCTURE
