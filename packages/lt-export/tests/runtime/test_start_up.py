@@ -6,7 +6,13 @@ import sys
 import pytest
 from PIL import Image
 
-LEFT_OUT = ("urllib.request", "lt_data.index", "lt_data.folder_prediction", "lt_data.prediction_table", "lt_data.images.dicom")
+LEFT_OUT = (
+    "urllib.request",
+    "lt_data.index",
+    "lt_data.folder_prediction",
+    "lt_data.prediction_table",
+    "lt_data.images.dicom",
+)
 
 
 @pytest.mark.parametrize("module", LEFT_OUT)
