@@ -34,8 +34,44 @@ def test_a_folder_of_splits_is_data_and_another_or_a_table_is_told_what_to_add(t
     assert load_data_config(str(tmp_path)) == DataConfig(train=tmp_path / "train", val=tmp_path / "val")
     (tmp_path / "test").mkdir()
     assert load_data_config(tmp_path).test == tmp_path / "test"
-    with pytest.raises(ConfigError, match="nothing.yaml does not exist"):
+    with pytest.raises(ConfigError, match=r"nothing\.yaml does not exist$"):
         load_data_config(tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match=r"nothing\.yaml does not exist \(it is looked for at .*nothing\.yaml\)$"):
+        load_data_config("nothing.yaml")
+
+
+def test_a_key_that_stands_twice_in_a_yaml_file_is_refused_with_both_lines(tmp_path):
+    (tmp_path / "data.yaml").write_text("train: a\nval: b\nval: 0.2\n")
+    with pytest.raises(ConfigError, match="line 3, column 1: the key 'val' stands here a second time, first in line 2"):
+        load_data_config(tmp_path / "data.yaml")
+    (tmp_path / "data.yaml").write_text("classes: {0: cat, 1: dog, 0: car}\n")
+    with pytest.raises(ConfigError, match="the key '0' stands here a second time"):
+        load_data_config(tmp_path / "data.yaml")
+    (tmp_path / "data.yaml").write_text("base: &base {train: a, val: b}\n<<: *base\nval: c\n")
+    with pytest.raises(ConfigError, match="data.base  unknown key"):
+        load_data_config(tmp_path / "data.yaml")
+
+
+def test_a_file_that_is_no_text_is_told_so(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\xf0\x00")
+    with pytest.raises(
+        ConfigError, match=r"model\.onnx as a YAML file: it is no text in UTF-8 \(byte 0xf0"
+    ):
+        load_data_config(tmp_path / "model.onnx")
+
+
+def test_a_number_in_quotes_is_told_to_go_without():
+    with pytest.raises(ConfigError, match="expected an integer, got '7'; leave the quotes out"):
+        load_data_config({**VALID, "split_seed": "7"})
+    with pytest.raises(ConfigError, match="expected a finite number, got '1e-3'; leave the quotes out"):
+        load_data_config({**VALID, "cache_limit_gb": "1e-3"})
+    with pytest.raises(ConfigError, match="expected a finite number, got 'some'$"):
+        load_data_config({**VALID, "cache_limit_gb": "some"})
+
+
+def test_classes_by_name_are_told_to_be_turned_round():
+    with pytest.raises(ConfigError, match="such as {0: 'cat'}: first the ID, then the name"):
+        load_data_config({**VALID, "classes": {"cat": 0}})
 
 
 def test_a_file_that_is_no_yaml_is_told_by_line_and_column_in_one_line(tmp_path):

@@ -147,6 +147,8 @@ def test_what_goes_elsewhere_is_told_where(tmp_path):
         load_image([tmp_path / "image.png"])
     with pytest.raises(ImageDecodeError, match="is not a file but a folder; folders go to predict_folder"):
         load_image(tmp_path)
+    with pytest.raises(ImageDecodeError, match="expected the path of an image, got an empty one"):
+        load_image("")
     with pytest.raises(ImageDecodeError, match=r"^ftp://x/y\.png: URLs are read if they begin with http://, https://"):
         load_image("ftp://x/y.png")
 

@@ -141,6 +141,9 @@ def test_names_are_parsed():
     [
         ("timm/resnet19", "timm/resnet18"),
         ("timm/tset_resnet-notpretrained", "timm/test_resnet"),
+        ("timm/resnet18-notpretrain", "timm/resnet18-notpretrained"),
+        ("timm/resnet18_no_pretrained", "timm/resnet18-notpretrained"),
+        ("timm/resnet19-notpretrained", "timm/resnet18-notpretrained"),
         ("torchvision/resnet-50", "torchvision/resnet50"),
         ("resnet50", "timm/resnet50"),
         ("tim/resnet50", "timm/resnet50"),

@@ -638,6 +638,11 @@ def test_classes_that_are_balanced_twice_are_warned_of(job, caplog):
     assert "together they do it twice" in caplog.text
 
 
+def test_more_blocks_than_there_are_cannot_be_left_to_learn(job):
+    with pytest.raises(TrainConfigError, match=r"model_args\.backbone_freeze: cannot let 99 blocks learn: .* has \d+"):
+        job.run(steps=1, model_args=ModelArgs(backbone_freeze=99))
+
+
 def test_importing_lt_train_imports_nothing_heavy():
     code = "import sys, lt_train; print(*{'torch', 'timm', 'lightning_fabric', 'tensorboard'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""

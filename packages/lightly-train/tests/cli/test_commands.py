@@ -267,6 +267,23 @@ def test_ctrl_c_ends_a_command_quietly(call, monkeypatch, words, place):
     assert (stopped.status, stopped.out, stopped.err) == (130, "", "")
 
 
+def test_a_training_that_is_stopped_before_it_has_saved_says_so(call, monkeypatch, folder, tmp_path):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lt_data.build_index", interrupt)
+    words = ["train", "--out", tmp_path / "run", "--model", "timm/test_resnet-notpretrained", "--data", folder]
+    stopped = call(*words, "--data.val", "0.5")
+    assert (stopped.status, stopped.out) == (130, "")
+    assert stopped.err.endswith("stopped before anything was saved\n")
+
+
+def test_an_empty_text_is_no_image_and_not_the_working_directory(call, tmp_path):
+    failed = call("predict", tmp_path / "model.onnx", "")
+    assert failed.status == 2
+    assert failed.err == "error: one of the images is an empty text; give paths or URLs\n"
+
+
 def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folder, tmp_path):
     fine = call("check-data", data_file)
     assert fine.status == 0, fine.err

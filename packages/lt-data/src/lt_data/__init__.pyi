@@ -16,6 +16,7 @@ from .errors import nearest as nearest
 from .errors import told_apart as told_apart
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
+from .files import looked_for as looked_for
 from .files import user_path as user_path
 from .folder_prediction import FolderPrediction as FolderPrediction
 from .folder_prediction import predict_folder as predict_folder
@@ -65,4 +66,5 @@ from .validators import above as above
 from .validators import at_least as at_least
 from .validators import between as between
 from .validators import is_whole as is_whole
-from .yaml_errors import unreadable_yaml as unreadable_yaml
+from .yaml_text import UniqueKeyLoader as UniqueKeyLoader
+from .yaml_text import unreadable_yaml as unreadable_yaml

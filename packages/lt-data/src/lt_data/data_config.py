@@ -12,10 +12,11 @@ import attrs
 import yaml
 
 from lt_data.errors import ConfigError, Problem, enumerated, listed, nearest, told_apart
+from lt_data.files import looked_for
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least, is_whole
-from lt_data.yaml_errors import unreadable_yaml
+from lt_data.yaml_text import UniqueKeyLoader, unreadable_yaml
 
 Split = Literal["train", "val", "test"]
 
@@ -42,7 +43,8 @@ def _classes(value: object) -> dict[int, str]:
         where = f"[{key!r}]"
         class_id = int(key) if isinstance(key, str) and key.removeprefix("-").isdecimal() else key
         if not is_whole(class_id):
-            problems.append(Problem(where, "class IDs must be integers"))
+            turned = f", such as {{{name}: {key!r}}}: first the ID, then the name" if is_whole(name) else ""
+            problems.append(Problem(where, f"class IDs must be integers{turned}"))
         elif not isinstance(name, str) or not name:
             hint = "; in YAML, names such as no and 1 need quotes" if isinstance(name, (bool, int, float)) else ""
             problems.append(Problem(where, f"expected a class name, got {name!r}{hint}"))
@@ -327,9 +329,9 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
         raise ConfigError([Problem("data", f"expected a dict or the path of a YAML file, got {data!r}")])
     file = Path(data).expanduser()
     if not file.exists():
-        raise ConfigError([Problem("data", f"{file} does not exist")])
+        raise ConfigError([Problem("data", f"{file} does not exist{looked_for(file)}")])
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        content = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError([Problem("data", unreadable_yaml(file, error))]) from error
     if not isinstance(content, dict):

@@ -128,8 +128,8 @@ def _with_more(shown: Sequence[str], count: int) -> str:
 
 
 def told_apart(name: str) -> str:
-    """A name as it stands between others: with a comma in it, in quotes."""
-    return repr(name) if "," in name else name
+    """A name as it stands between others: with a comma in it, or with nothing to be seen, in quotes."""
+    return repr(name) if "," in name or not name.strip() else name
 
 
 CLOSE = 0.6

@@ -15,6 +15,11 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111  # Path.expanduser raises where there is no such user
 
 
+def looked_for(path: Path) -> str:
+    """Where a relative path is looked for, to follow a message that nothing is there; empty for an absolute one."""
+    return "" if path.is_absolute() else f" (it is looked for at {path.absolute()})"
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write a file that replaces `path` only once it is complete and on the disk.

@@ -103,7 +103,7 @@ def predict_folder(
     Raises:
         DatasetError: `folder` is not a folder or has no image.
         PredictionArgumentError: An argument is out of range, or `out` exists and `resume` is not set, or it
-            is the table of another call, or its folder is missing or cannot be written to.
+            is the table of another call, or its folder is missing or cannot be written to; or `folder` is a file.
         OSError: Writing `out` fails later, as on a full disk.
     """
     check_selection(task, topk=topk, threshold=threshold)
@@ -117,6 +117,8 @@ def predict_folder(
             f"expected the path of a folder, got {kind}; predict_batch takes a list of images"
         )
     root = user_path(folder)
+    if root.is_file():
+        raise PredictionArgumentError(f"{root}: is a file, not a folder; files go to predict")
     scan = scan_images(root, dicom_frame=task.preprocessing.decoding.dicom_frame)
     if not len(scan.samples):
         raise DatasetError(scan.problems or [Problem(str(root), "there is no image below this folder")])

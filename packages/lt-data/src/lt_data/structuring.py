@@ -230,14 +230,22 @@ def _boolean(value: Any, _: Any) -> bool:
 
 def _integer(value: Any, _: Any) -> int:
     if not is_whole(value):
-        raise ValueError(f"expected an integer, got {_shown(value)}")
+        raise ValueError(f"expected an integer, got {_shown(value)}{_without_quotes(value)}")
     return value
 
 
 def _number(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
-        raise ValueError(f"expected a finite number, got {_shown(value)}")
+        raise ValueError(f"expected a finite number, got {_shown(value)}{_without_quotes(value)}")
     return float(value)
+
+
+def _without_quotes(value: Any) -> str:
+    """What to say of text that would be a number."""
+    try:
+        return "; leave the quotes out" if isinstance(value, str) and abs(float(value)) < float("inf") else ""
+    except ValueError:
+        return ""
 
 
 def _text(value: Any, _: Any) -> str:

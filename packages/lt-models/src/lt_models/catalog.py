@@ -10,7 +10,7 @@ from typing import Protocol
 
 from lt_models.backbone import Backbone
 from lt_models.errors import UnknownModelError
-from lt_models.names import PACKAGES, ModelName, folded, parse_name
+from lt_models.names import NOT_PRETRAINED, PACKAGES, ModelName, folded, parse_name
 from lt_models.spec import ClassifierSpec, ModelInput
 from lt_models.weights.published import Published
 
@@ -54,7 +54,9 @@ def check_name(name: str) -> ModelName:
     known = _spellings(parsed.package)
     spelling = known.get(folded(parsed.model)) or _with_tag(parsed, known)
     if spelling is None:
-        raise UnknownModelError(name, _nearest(parsed.model, (parsed.package,)), _another_task(parsed))
+        stem, ending = _misspelt_ending(parsed)
+        near = [model + ending for model in _nearest(stem, (parsed.package,))]
+        raise UnknownModelError(name, near, _another_task(parsed))
     return ModelName(parsed.package, spelling, parsed.pretrained)
 
 
@@ -100,6 +102,18 @@ def _another_task(parsed: ModelName) -> str:
     from lt_models.torchvision_models import another_task
 
     return another_task(parsed.model)
+
+
+def _misspelt_ending(parsed: ModelName) -> tuple[str, str]:
+    """The model without an ending that was meant to be `-notpretrained`, and that ending as it is spelt."""
+    if not parsed.pretrained:
+        return parsed.model, NOT_PRETRAINED
+    for begun in ("-no", "_no"):
+        at = parsed.model.lower().rfind(begun)
+        likeness = difflib.SequenceMatcher(None, folded(parsed.model[at:]), NOT_PRETRAINED).ratio()
+        if at > 0 and likeness > 0.8:
+            return parsed.model[:at], NOT_PRETRAINED
+    return parsed.model, ""
 
 
 def _nearest(model: str, packages: Sequence[str]) -> list[str]:

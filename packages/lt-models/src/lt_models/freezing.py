@@ -63,9 +63,7 @@ def _kept(backbone: nn.Module, what: str | int | None) -> frozenset[str]:
     if isinstance(what, int) and not isinstance(what, bool):
         blocks = layers(backbone)[1:]
         if not 0 <= what <= len(blocks):
-            raise ModelConfigError(
-                f"the backbone has {len(blocks)} blocks after its stem, of which {what} cannot be kept"
-            )
+            raise ModelConfigError(f"cannot let {what} blocks learn: the backbone has {len(blocks)} after its stem")
         return frozenset(name for block in blocks[len(blocks) - what :] for name in block)
     raise ModelConfigError(f"what is frozen must be None, 'backbone', 'norms' or a number of blocks, got {what!r}")
 

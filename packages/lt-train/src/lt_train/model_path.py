@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 
-from lt_data import user_path
+from lt_data import looked_for, user_path
 from lt_train.errors import ModelFileError
 
 WITHOUT_PYTORCH = (".onnx", ".trt", ".engine", ".plan")
@@ -25,7 +25,7 @@ def check_model_path(path: str | os.PathLike[str]) -> None:
     if file.is_dir():
         raise ModelFileError(f"{file}: is a folder; a run's best model is exported_models/exported_best.pt in it")
     if not file.is_file():
-        raise ModelFileError(f"{file}: there is no such file")
+        raise ModelFileError(f"{file}: there is no such file{looked_for(file)}")
     if file.suffix.lower() in WITHOUT_PYTORCH:
         raise ModelFileError(
             f"{file}: is for predicting without PyTorch: `lt_export.load` and the commands `lightly-train predict` and "

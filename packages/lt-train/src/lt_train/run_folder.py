@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from lt_data import listed
 from lt_train.errors import ResumeError, RunFolderError
 from lt_train.run_lock import LOCK_NAME, refuse_if_held
 
@@ -134,16 +135,23 @@ class RunFolder:
         """What `check` says of the files in the folder, for who holds it.
 
         Raises:
-            RunFolderError: The folder is not empty.
+            RunFolderError: The folder is not empty; or it holds no run, but files that `overwrite` would remove.
             ResumeError: There is no checkpoint to resume from.
         """
         found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
         if resume and not self.checkpoint.is_file():
             anew = "with `overwrite` in place of" if found else "without"
             raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`")
+        a_run = any(file.is_file() for file in (self.log, self.settings, self.checkpoint))
+        if overwrite and not a_run and self.root.is_dir():
+            others = sorted(file.relative_to(self.root).as_posix() for file in self._written())
+            if others:
+                raise RunFolderError(
+                    f"{self.root}: holds no run, but {listed(others)}, which `overwrite` would remove; choose another "
+                    "`out`"
+                )
         if found and not (overwrite or resume):
             resumable = ", or `resume_interrupted` to go on with it" if self.checkpoint.is_file() else ""
-            a_run = any(file.is_file() for file in (self.log, self.settings, self.checkpoint))
             instead = f", or set `overwrite` to replace the run in it{resumable}" if a_run else ""
             raise RunFolderError(f"{self.root}: exists and is not empty; choose another `out`{instead}")
 
@@ -162,9 +170,12 @@ class RunFolder:
         self._refuse_to_remove(used)
         self.remove_temporary()
         for file in self._written():
-            file.unlink(missing_ok=True)
+            if file != self.log:
+                file.unlink(missing_ok=True)
         for folder in self.wandb_runs():
             shutil.rmtree(folder, ignore_errors=True)
+        # By its log a folder is known as that of a run, should this one be killed here.
+        self.log.unlink(missing_ok=True)
         for folder in (self.checkpoint.parent, self.exported_best.parent, self.cache, self.split, self.wandb):
             remove_if_empty(folder)
 

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_data import TaskSpec, write_split
 from lt_data.torch import SampleCache, open_cache, sample_grid
-from lt_models import Classifier, freeze
+from lt_models import Classifier, ModelConfigError, freeze
 from lt_train.auto import Plan
 from lt_train.checkpoint import Checkpoint
 from lt_train.checks import check_batch_norm, check_first_images, check_input_sizes, check_watched
@@ -123,7 +123,7 @@ def fit(
     checkpoint = Checkpoint.read(out.checkpoint) if resume else None
     check_input_sizes(classifier, task, data)
     check_first_images(task, data)
-    freeze(classifier, frozen_part(config.model_args.backbone_freeze))
+    freeze_part(classifier, config.model_args.backbone_freeze)
     classifier.to(fabric.device)
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
     check_batch_norm(classifier, data, plan, fabric.world_size)
@@ -135,6 +135,8 @@ def fit(
             out.check_files(overwrite=overwrite, resume=resume)
             prepare(out, data, resume=resume)
             stack.enter_context(file_log(out.log, earlier))
+            if data.split is not None and not resume:
+                write_split(data.split, out.split)
         fabric.barrier()
         cache = stack.enter_context(sample_cache(fabric, data, out))
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
@@ -177,8 +179,6 @@ def prepare(out: RunFolder, data: TrainData, *, resume: bool) -> None:
         out.remove_temporary()
         return
     out.prepare(used=_image_folders(data) if out.wandb_runs() else ())
-    if data.split is not None:
-        write_split(data.split, out.split)
 
 
 def _image_folders(data: TrainData) -> set[Path]:
@@ -252,11 +252,17 @@ def log_result(result: TrainResult, watched: str) -> None:
             logger.info("model: %s", file)
 
 
-def frozen_part(asked: bool | int | str) -> str | int | None:
-    """`model_args.backbone_freeze` as `lt_models.freeze` has it."""
-    if isinstance(asked, bool):
-        return "backbone" if asked else None
-    return asked
+def freeze_part(classifier: Classifier, asked: bool | int | str) -> None:
+    """Freeze what `model_args.backbone_freeze` names.
+
+    Raises:
+        TrainConfigError: The backbone has not so many blocks.
+    """
+    part = ("backbone" if asked else None) if isinstance(asked, bool) else asked
+    try:
+        freeze(classifier, part)
+    except ModelConfigError as error:
+        raise TrainConfigError(f"model_args.backbone_freeze: {error}") from error
 
 
 @contextmanager

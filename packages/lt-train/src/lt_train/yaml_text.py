@@ -9,13 +9,15 @@ from typing import Any
 
 import yaml
 
+from lt_data import UniqueKeyLoader
+
 FLOAT = "tag:yaml.org,2002:float"
 EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 BEGINNINGS = list("-+.0123456789")
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain values only, with numbers in exponent form."""
+class _Loader(UniqueKeyLoader):
+    """Plain values only, each key once, with numbers in exponent form."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -47,6 +47,8 @@ def predict(
         num_workers: Of a folder, threads that read images; one for each processor if not given.
     """
     images = [str(user_path(image)) if image.startswith("~") else image for image in images]
+    if not all(images):
+        raise PredictionArgumentError("one of the images is an empty text; give paths or URLs")
     folders = [image for image in images if Path(image).is_dir()]
     if folders and len(images) > 1:
         raise PredictionArgumentError(f"{folders[0]} is a folder; give one folder and nothing else, or images")

@@ -14,7 +14,7 @@ from lightly_train.arguments import Arguments, argument_kinds, read_arguments
 from lightly_train.cli.collect import collect
 from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of
-from lightly_train.cli.printing import print_json
+from lightly_train.cli.printing import print_json, print_note
 from lightly_train.cli.typed import with_typed
 from lt_data import ConfigError, DataConfig, Problem, unreadable_yaml
 from lt_train import read_yaml_file
@@ -48,12 +48,16 @@ def run(words: Sequence[str]) -> None:
     Raises:
         ConfigError: Lists every word, key and value that is wrong.
     """
-    from lt_train import leave_on_signals
+    from lt_train import RunFolder, first_process, leave_on_signals
 
     with leave_on_signals():
-        result = lightly_train.train.run(read_words(words))
-    from lt_train import first_process
-
+        arguments = read_words(words)
+        try:
+            result = lightly_train.train.run(arguments)
+        except (KeyboardInterrupt, SystemExit):
+            if first_process() and not RunFolder(Path(arguments.out)).checkpoint.is_file():
+                print_note("stopped before anything was saved")
+            raise
     if first_process():
         files = {"exported_best": result.exported_best, "report": result.report}
         print_json(

@@ -84,6 +84,8 @@ def load_image(
     if not isinstance(source, (str, os.PathLike)):
         return _from_bytes(_content(source), num_channels, decoding, max_pixels)
     name = os.fspath(source)
+    if not name:
+        raise ImageDecodeError("expected the path of an image, got an empty one")
     if isinstance(name, str) and name.startswith(("http://", "https://")):
         return _from_stream(io.BytesIO(_download(name)), num_channels, name, decoding, None, max_pixels)
     if isinstance(name, str) and name.startswith("file://"):

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lt_data.errors import DatasetError, Problem, listed, nearest
+from lt_data.files import looked_for
 from lt_data.images.decoding import DicomFrame
 from lt_data.images.formats import is_image_name, may_be_dicom, sniff_dicom
 from lt_data.index.dicom import expand_dicom
@@ -117,7 +118,7 @@ def scan_images(root: Path, *, dicom_frame: DicomFrame = "middle") -> Scan:
         DatasetError: `root` is not a folder.
     """
     if not root.is_dir():
-        raise DatasetError([Problem(str(root), "is not a folder")])
+        raise DatasetError([Problem(str(root), f"is not a folder{looked_for(root)}")])
     found = _Found()
     paths = sorted(_images_below(root, "", found))
     return _scan_of(root, paths, np.zeros(len(paths), dtype=np.int32), 1, found, dicom_frame)

@@ -14,6 +14,7 @@ import numpy as np
 
 from lt_data.data_config import DataConfig, Split, likely_class
 from lt_data.errors import ConfigError, DatasetError, Problem, enumerated, listed, nearest, told_apart
+from lt_data.files import looked_for
 from lt_data.index.doubts import doubtful_counts, doubtful_names
 from lt_data.index.folder import Origin, class_folders, in_natural_order, scan_folder
 from lt_data.index.image_files import is_file, is_folder
@@ -171,8 +172,7 @@ def missing_source(source: Source) -> Problem:
     key, kind = (f"{source.split}_csv", "file") if source.is_table else (source.split, "folder")
     if key == "val" and LIKE_A_SHARE.fullmatch(source.path.name):
         return Problem("data.val", f"{source.path} is not a folder; {SHARE_HINT}")
-    at = "" if source.path.is_absolute() else f" (it is looked for at {source.path.absolute()})"
-    return Problem(f"data.{key}", f"{source.path} is not a {kind}{at}{_near(source)}")
+    return Problem(f"data.{key}", f"{source.path} is not a {kind}{looked_for(source.path)}{_near(source)}")
 
 
 def _near(source: Source) -> str:
