@@ -54,9 +54,7 @@ def test_a_key_that_stands_twice_in_a_yaml_file_is_refused_with_both_lines(tmp_p
 
 def test_a_file_that_is_no_text_is_told_so(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\xf0\x00")
-    with pytest.raises(
-        ConfigError, match=r"model\.onnx as a YAML file: it is no text in UTF-8 \(byte 0xf0"
-    ):
+    with pytest.raises(ConfigError, match=r"model\.onnx as a YAML file: it is no text in UTF-8 \(byte 0xf0"):
         load_data_config(tmp_path / "model.onnx")
 
 

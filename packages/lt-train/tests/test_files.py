@@ -158,9 +158,7 @@ def test_overwriting_removes_the_old_run_and_leaves_other_files(tmp_path):
 def test_overwriting_is_refused_where_others_have_files_by_a_runs_names_and_no_run_is(tmp_path):
     folder = RunFolder(tmp_path)
     touched(folder.config, folder.metrics)
-    with pytest.raises(
-        RunFolderError, match=r"holds no run, but config\.yaml, metrics\.jsonl, which `overwrite`"
-    ):
+    with pytest.raises(RunFolderError, match=r"holds no run, but config\.yaml, metrics\.jsonl, which `overwrite`"):
         folder.check(overwrite=True, resume=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "metrics.jsonl"]
     folder.config.unlink()
