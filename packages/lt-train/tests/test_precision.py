@@ -13,6 +13,7 @@ from lt_train import (
     TrainConfigError,
     load_exported,
 )
+from lt_train.devices import matmul_precision_now
 
 FP16 = {
     "precision": "16-mixed",
@@ -156,3 +157,4 @@ def test_a_program_that_sets_the_precision_of_each_backend_trains(job, precision
     with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
         torch.get_float32_matmul_precision()
     assert job.run(steps=1).best_step == 1
+    assert matmul_precision_now() == "set by backend"

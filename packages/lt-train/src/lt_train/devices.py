@@ -88,6 +88,15 @@ def check_even(batch_size: int, world_size: int) -> None:
         raise TrainConfigError(f"{what}; take a multiple of {world_size}")
 
 
+def matmul_precision_now() -> str:
+    """What `torch.get_float32_matmul_precision` says; `"set by backend"` where a program set each by itself."""
+    try:
+        return torch.get_float32_matmul_precision()
+    # PyTorch refuses to answer then.
+    except RuntimeError:
+        return "set by backend"
+
+
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
     """Multiply matrices of float32 so precisely while the block runs, as `torch.set_float32_matmul_precision` has it.

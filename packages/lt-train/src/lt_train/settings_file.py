@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from lt_data import Preprocessing, TaskSpec, atomic_write
 from lt_models import ClassifierSpec
 from lt_train.auto import Plan
+from lt_train.devices import matmul_precision_now
 from lt_train.loggers.parameters import flat, resolved_values
 from lt_train.losses import OF_TASK
 from lt_train.metrics.plan import MetricPlan
@@ -89,7 +90,7 @@ def chosen_values(
         "accelerator": on["type"],
         "strategy": on["strategy"],
         "precision": on["precision"],
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "float32_matmul_precision": matmul_precision_now(),
         "model_args.pooling": model.pooling,
         "model_args.head": model.head,
         "model_args.loss": OF_TASK[task.task][0],
