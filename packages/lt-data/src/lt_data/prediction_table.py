@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,12 +80,13 @@ def rows_as_text(rows: Sequence[ImagePrediction], target: Path) -> bytes:
     return text.getvalue().encode("utf-8", errors=errors)
 
 
-def open_table_to_append(target: Path) -> BinaryIO:
-    """The table, with its header if it is new and has one; the caller closes it."""
-    stream = open(target, "ab")  # noqa: SIM115  # the caller closes it
-    if target.suffix.lower() == ".csv" and not stream.tell():
-        stream.write((",".join(COLUMNS) + "\n").encode())
-    return stream
+@contextmanager
+def open_table_to_append(target: Path) -> Iterator[BinaryIO]:
+    """The table, with its header if it is new and has one."""
+    with open(target, "ab") as stream:
+        if target.suffix.lower() == ".csv" and not stream.tell():
+            stream.write((",".join(COLUMNS) + "\n").encode())
+        yield stream
 
 
 def rows_done(target: Path, asked: Mapping[str, Any]) -> dict[Key, str]:

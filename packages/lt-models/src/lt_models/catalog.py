@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from lt_models.errors import UnknownModelError
 from lt_models.names import NOT_PRETRAINED, PACKAGES, ModelName, folded, parse_name
 from lt_models.spec import ClassifierSpec, ModelInput
 from lt_models.weights.published import Published
+
+MEANT_ENDING = re.compile("[-_]no[-_a-z]*$", re.IGNORECASE)
+LIKE_ENDING = 0.8
+"""From this likeness on, of 1, an ending is `-notpretrained` misspelt."""
 
 
 class Source(Protocol):
@@ -105,15 +110,13 @@ def _another_task(parsed: ModelName) -> str:
 
 
 def _misspelt_ending(parsed: ModelName) -> tuple[str, str]:
-    """The model without an ending that was meant to be `-notpretrained`, and that ending as it is spelt."""
+    """The model without what is, or was meant to be, `-notpretrained`; and that ending, empty if there is none."""
     if not parsed.pretrained:
         return parsed.model, NOT_PRETRAINED
-    for begun in ("-no", "_no"):
-        at = parsed.model.lower().rfind(begun)
-        likeness = difflib.SequenceMatcher(None, folded(parsed.model[at:]), NOT_PRETRAINED).ratio()
-        if at > 0 and likeness > 0.8:
-            return parsed.model[:at], NOT_PRETRAINED
-    return parsed.model, ""
+    ending = MEANT_ENDING.search(parsed.model)
+    if ending is None or difflib.SequenceMatcher(None, folded(ending[0]), NOT_PRETRAINED).ratio() < LIKE_ENDING:
+        return parsed.model, ""
+    return parsed.model[: ending.start()], NOT_PRETRAINED
 
 
 def _nearest(model: str, packages: Sequence[str]) -> list[str]:
