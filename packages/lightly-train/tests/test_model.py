@@ -217,9 +217,9 @@ for path in sys.argv[1:]:
         print(error)
 print("torch" in sys.modules)
 """
-    paths = [tmp_path / name for name in ("nothing.pt", "", "model.pt")]
-    told = subprocess.check_output([sys.executable, "-c", code, *map(str, paths)], text=True).splitlines()
-    assert told[0].endswith("nothing.pt: there is no such file")
+    words = [sys.executable, "-c", code, "nothing.pt", ".", "model.pt"]
+    told = subprocess.check_output(words, text=True, cwd=tmp_path).splitlines()
+    assert told[0] == f"nothing.pt: there is no such file (it is looked for at {tmp_path / 'nothing.pt'})"
     assert "is a folder" in told[1]
     assert "is not a model that lightly-train exported" in told[2]
     assert told[3:] == ["False"]

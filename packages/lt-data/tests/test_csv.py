@@ -80,6 +80,11 @@ def test_multiclass_rows_with_several_labels_are_one_problem_with_its_cure_besid
     assert "empty" in found["train.csv:3"]
 
 
+def test_a_column_without_a_name_such_as_pandas_writes_is_seen_among_the_others(root):
+    (problem,) = problems_of(root, ",file,label\n0,train/cat/0.png,cat\n").values()
+    assert "set data.csv_image_column to one of '', file, label" in problem
+
+
 def test_a_table_in_which_every_row_has_several_labels_says_only_that(root):
     found = problems_of(root, 'image_path,label\ntrain/cat/1.png,"dog,cat"\n')
     assert found["train.csv"].startswith("1 image has several labels: train.csv:2 (dog, cat); ")
