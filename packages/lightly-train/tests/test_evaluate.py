@@ -59,6 +59,11 @@ def named(metrics: dict[str, float]) -> dict[str, float]:
     return {f"val_metric/{name}": value for name, value in metrics.items()}
 
 
+def test_what_is_no_model_is_told_so(data):
+    with pytest.raises(PredictionArgumentError, match=r"expected a model, or the path of one, got \[\]"):
+        lightly_train.evaluate([], data)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_validation_split_gives_exactly_what_training_reported(weak, model, data, num_workers):
     result = model.evaluate(

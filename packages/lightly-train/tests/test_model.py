@@ -125,7 +125,7 @@ def test_a_tensor_with_its_channels_last_is_told_what_turns_it(model):
 def test_a_single_open_file_is_an_image_and_no_batch(model, image):
     content = image.read_bytes()
     assert model.predict(io.BytesIO(content))["labels"].tolist() == model.predict(image)["labels"].tolist()
-    with pytest.raises(PredictionArgumentError, match="`predict` takes a single one"):
+    with pytest.raises(PredictionArgumentError, match=r"of a single image, \[image\] is one"):
         model.predict_batch(io.BytesIO(content))
 
 
@@ -136,6 +136,8 @@ def test_a_batch_may_be_an_array_or_a_tensor_but_not_a_single_path(model, image)
     assert [one["scores"].tolist() for one in from_array] == [one["scores"].tolist() for one in from_tensor]
     with pytest.raises(PredictionArgumentError, match="list of images"):
         model.predict_batch(str(image))
+    with pytest.raises(PredictionArgumentError, match=r"of shape \(N, H, W, C\), got one of \(20, 20, 3\); a list"):
+        model.predict_batch(pixels[0])
 
 
 def test_the_home_folder_is_found_wherever_a_path_goes_in(run, trained, data, home):
@@ -208,6 +210,8 @@ def test_a_file_that_is_not_ours_is_refused_and_never_unpickled(tmp_path):
 
 def test_a_wrong_path_of_a_model_is_told_without_waiting_for_pytorch(tmp_path):
     (tmp_path / "model.pt").write_text("none")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "exported_best.pt").touch()
     code = """
 import sys, lightly_train
 for path in sys.argv[1:]:
@@ -217,12 +221,13 @@ for path in sys.argv[1:]:
         print(error)
 print("torch" in sys.modules)
 """
-    words = [sys.executable, "-c", code, "nothing.pt", ".", "model.pt"]
+    words = [sys.executable, "-c", code, "nothing.pt", ".", "model.pt", "models"]
     told = subprocess.check_output(words, text=True, cwd=tmp_path).splitlines()
     assert told[0] == f"nothing.pt: there is no such file (it is looked for at {tmp_path / 'nothing.pt'})"
     assert "is a folder" in told[1]
     assert "is not a model that lightly-train exported" in told[2]
-    assert told[3:] == ["False"]
+    assert told[3].endswith("models: is a folder; a run's best model is exported_best.pt in it")
+    assert told[4:] == ["False"]
 
 
 def test_the_model_is_a_module_that_turns_batches_into_logits(model):

@@ -192,6 +192,15 @@ def test_an_image_size_that_the_model_cannot_take_is_refused_before_training(run
     assert not (tmp_path / "run").exists()
 
 
+def test_classes_whose_ids_change_are_warned_of(run, data, tmp_path, caplog):
+    first = run(tmp_path / "a", steps=1)
+    run(tmp_path / "b", steps=1, model=first.exported_last)
+    assert "other IDs" not in caplog.text
+    turned = {**data, "classes": {0: "blue", 1: "red", 2: "green"}}
+    run(tmp_path / "c", steps=1, model=first.exported_last, data=turned)
+    assert "classes have other IDs than in the model to start from: blue " in caplog.text
+
+
 def test_a_grey_model_is_continued_as_a_grey_model(run, tmp_path):
     grey = {"image_size": (32, 32), "num_channels": 1}
     first = run(tmp_path / "a", transform_args=grey)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_data import ConfigError, DataConfig, TransformConfig, is_whole, load_data_config, nearest, structure
+from lt_data import (
+    ConfigError,
+    DataConfig,
+    TransformConfig,
+    check,
+    data_keys,
+    is_whole,
+    load_data_config,
+    nearest,
+    structure,
+)
+from lt_data.data_config import load_split_config
 
 TABLES = {"train_csv": "train.csv", "val_csv": "val.csv"}
 VALID = {"train": "data/train", "val": "data/val", "classes": {0: "cat", 1: "car", 2: "dog"}}
@@ -58,11 +70,19 @@ def test_a_file_that_is_no_text_is_told_so(tmp_path):
         load_data_config(tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("read", [load_data_config, check, partial(load_split_config, split="val"), data_keys])
+def test_an_empty_text_is_no_path_and_not_the_working_directory(read):
+    with pytest.raises(ConfigError, match="data +expected a path, got ''"):
+        read("")
+
+
 def test_a_number_in_quotes_is_told_to_go_without():
     with pytest.raises(ConfigError, match="expected an integer, got '7'; leave the quotes out"):
         load_data_config({**VALID, "split_seed": "7"})
     with pytest.raises(ConfigError, match="expected a finite number, got '1e-3'; leave the quotes out"):
         load_data_config({**VALID, "cache_limit_gb": "1e-3"})
+    with pytest.raises(ConfigError, match="expected an integer or 'auto', got '3'; leave the quotes out"):
+        structure({"num_channels": "3"}, TransformConfig, "transform_args")
     with pytest.raises(ConfigError, match="expected a finite number, got 'some'$"):
         load_data_config({**VALID, "cache_limit_gb": "some"})
 

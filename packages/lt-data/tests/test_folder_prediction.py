@@ -50,6 +50,8 @@ def folder(tmp_path) -> Path:
 def test_a_file_in_place_of_the_folder_is_told_what_takes_it(folder):
     with pytest.raises(PredictionArgumentError, match=r"a\.png: is a file, not a folder; files go to predict$"):
         predict_folder(folder / "a.png", None, task_spec(), prepare=load_image, score=Model().score)
+    with pytest.raises(PredictionArgumentError, match="expected a path, got ''"):
+        predict_folder("", None, task_spec(), prepare=load_image, score=Model().score)
 
 
 class Model:

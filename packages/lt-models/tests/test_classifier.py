@@ -141,6 +141,7 @@ def test_names_are_parsed():
     [
         ("timm/resnet19", "timm/resnet18"),
         ("timm/tset_resnet-notpretrained", "timm/test_resnet"),
+        ("test_resnet-notpretrained", "timm/test_resnet-notpretrained"),
         ("timm/resnet18-notpretrain", "timm/resnet18-notpretrained"),
         ("timm/resnet18_no_pretrained", "timm/resnet18-notpretrained"),
         ("timm/resnet19-notpretrained", "timm/resnet18-notpretrained"),

@@ -122,7 +122,7 @@ def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
     with pytest.raises(RunFolderError, match="exists and is not empty; choose another `out`$"):
         folder.check(overwrite=False, resume=False)
     with pytest.raises(
-        ResumeError, match=r"last\.ckpt: there is no such .*`overwrite` in place of `resume_interrupted`"
+        ResumeError, match=r"last\.ckpt: there is no such .* without `resume_interrupted` and in another `out`"
     ):
         folder.check(overwrite=False, resume=True)
     with pytest.raises(ResumeError, match="not both"):
@@ -131,8 +131,11 @@ def test_a_folder_in_use_is_refused_and_nothing_in_it_changes(tmp_path):
 
 
 def test_resuming_where_nothing_is_is_answered_with_how_to_start(tmp_path):
-    with pytest.raises(ResumeError, match="start without `resume_interrupted`"):
+    with pytest.raises(ResumeError, match="start without `resume_interrupted`$"):
         RunFolder(tmp_path / "none").check(overwrite=False, resume=True)
+    (tmp_path / "train.log").touch()
+    with pytest.raises(ResumeError, match="start with `overwrite` in place of `resume_interrupted`$"):
+        RunFolder(tmp_path).check(overwrite=False, resume=True)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

@@ -201,6 +201,8 @@ def _loaded(
 ) -> ImageClassification | EdgeClassifier:
     if isinstance(model, (str, os.PathLike)):
         return load_any(model, device=device)
+    if not hasattr(model, "task"):
+        raise PredictionArgumentError(f"expected a model, or the path of one, got {model!r}")
     if device != "auto":
         raise PredictionArgumentError(f"device: {device} is for the path of a model; this one is loaded already")
     return model

@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from lt_data import Classes, listed
+from lt_data import Classes, enumerated, listed
 from lt_models import Classifier, WeightsError, load_weights
 from lt_train import ExportedModel, ModelFileError
 
@@ -41,6 +41,7 @@ def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, 
             f"the weights of {start.spec.model} do not fit the new run's model, which has others: {listed(absent)}; "
             "leave model_args.backbone_args as they were"
         )
+    _tell_other_ids(start.task.classes, classes)
     kept = _copy_rows(start, head, classifier, classes) if reuse_head else []
     logger.info(
         "model: %s, weights of step %d; head: %d of %d rows kept%s",
@@ -50,6 +51,20 @@ def transfer(start: ExportedModel, classifier: Classifier, classes: Classes, *, 
         len(classes),
         "" if reuse_head else " (`reuse_class_head` keeps those of classes whose name stays)",
     )
+
+
+def _tell_other_ids(before: Classes, now: Classes) -> None:
+    """Warn where classes of the same name have other IDs, by which programs may know them."""
+    ids = {name: class_id for class_id, name in before.as_dict().items()}
+    changed = [
+        f"{name} {ids[name]} -> {class_id}"
+        for class_id, name in now.as_dict().items()
+        if ids.get(name, class_id) != class_id
+    ]
+    if changed:
+        logger.warning(
+            "classes have other IDs than in the model to start from: %s; data.classes sets them", enumerated(changed)
+        )
 
 
 @torch.no_grad()

@@ -282,6 +282,8 @@ def test_an_empty_text_is_no_image_and_not_the_working_directory(call, tmp_path)
     failed = call("predict", tmp_path / "model.onnx", "")
     assert failed.status == 2
     assert failed.err == "error: one of the images is an empty text; give paths or URLs\n"
+    for words in (["check-data", ""], ["evaluate", "model.onnx", ""], ["preview", "", "--out", "a.png"]):
+        assert "data: expected a path, got an empty text" in call(*words).err
 
 
 def test_good_data_are_a_table_and_bad_data_exit_status_2(call, data_file, folder, tmp_path):

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import attrs
 import yaml
 
-from lt_data.errors import ConfigError, Problem, enumerated, listed, nearest, told_apart
-from lt_data.files import looked_for
+from lt_data.errors import ConfigError, PredictionArgumentError, Problem, enumerated, listed, nearest, told_apart
+from lt_data.files import looked_for, user_path
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
 from lt_data.validators import above, at_least, is_whole
@@ -302,7 +302,7 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
     Raises:
         ConfigError: There is no such table.
     """
-    path = Path(data).expanduser()
+    path = _path_of(data)
     if path.is_dir():
         splits = {name: path / name for name in get_args(Split) if (path / name).is_dir()}
         if {"train", "val"} <= splits.keys() and (split is None or split in splits):
@@ -311,7 +311,7 @@ def data_keys(data: str | os.PathLike[str], split: Split | None = None) -> dict[
     if path.suffix.lower() not in TABLE_SUFFIXES:
         return None
     if not path.is_file():
-        raise ConfigError([Problem("data", f"{path} is not a file")])
+        raise ConfigError([Problem("data", f"{path} is not a file{looked_for(path)}")])
     return {f"{split or 'train'}_csv": path}
 
 
@@ -327,7 +327,7 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
         return data, None
     if not isinstance(data, (str, os.PathLike)):
         raise ConfigError([Problem("data", f"expected a dict or the path of a YAML file, got {data!r}")])
-    file = Path(data).expanduser()
+    file = _path_of(data)
     if not file.exists():
         raise ConfigError([Problem("data", f"{file} does not exist{looked_for(file)}")])
     try:
@@ -338,6 +338,13 @@ def _read(data: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[Mapping[str
         what = f"{file} must hold keys such as `train` and `val`, as YAML; it holds {repr(content)[:60]}"
         raise ConfigError([Problem("data", f"{what}; a table of images is given as {{'train_csv': ...}}")])
     return content, file.parent
+
+
+def _path_of(data: str | os.PathLike[str]) -> Path:
+    try:
+        return user_path(data)
+    except PredictionArgumentError as error:
+        raise ConfigError([Problem("data", str(error))]) from error
 
 
 def _located(config: DataConfig, folder: Path | None) -> DataConfig:

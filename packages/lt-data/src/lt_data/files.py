@@ -9,9 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from lt_data.errors import PredictionArgumentError
+
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path as a user gives it: `~` is the home folder; that of a user who is not there stays as it is."""
+    """A path as a user gives it: `~` is the home folder; that of a user who is not there stays as it is.
+
+    Raises:
+        PredictionArgumentError: It is no path, or an empty text, which Python takes for the working directory.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise PredictionArgumentError(f"expected a path, got {path!r}")
     return Path(os.path.expanduser(path))  # noqa: PTH111  # Path.expanduser raises where there is no such user
 
 

@@ -187,7 +187,8 @@ def _union_hook(union: Any, converter: cattrs.Converter) -> Callable[[Any, Any],
                 if (attrs.has(member) and isinstance(value, Mapping)) or _fits_but_for_its_parts(member, value):
                     raise error
         kinds = [_kind(member) for member in members] + (["None"] if optional else [])
-        raise ValueError(f"expected {' or '.join(kinds)}, got {_shown(value)}")
+        hint = _without_quotes(value) if {int, float} & {*members} else ""
+        raise ValueError(f"expected {' or '.join(kinds)}, got {_shown(value)}{hint}")
 
     return hook
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from lt_data import user_path
+from lt_data import PredictionArgumentError, user_path
 from lt_export.errors import LtExportError
 
 
@@ -19,6 +18,6 @@ def as_path(given: Any, name: str, error: type[LtExportError]) -> Path:
         error: What is raised where `given` is no path.
     """
     try:
-        return user_path(os.fspath(given))
-    except TypeError as reason:
+        return user_path(given)
+    except PredictionArgumentError as reason:
         raise error(f"{name} must be a path, got {given!r}") from reason

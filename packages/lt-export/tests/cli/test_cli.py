@@ -102,6 +102,11 @@ def test_unreadable_images_are_named_and_the_others_still_classified(model, fold
     assert good["names"] == ["red"]
 
 
+def test_an_empty_text_is_no_folder(model, capsys):
+    assert main(["predict", str(model), ""]) == 2
+    assert "expected a path, got ''" in capsys.readouterr().err
+
+
 def test_a_folder_is_classified_at_any_depth(model, folder, capsys):
     (folder / "broken.png").write_bytes(b"no image")
     assert main(["predict", str(model), str(folder), "--json"]) == 2

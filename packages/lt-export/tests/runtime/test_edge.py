@@ -133,7 +133,7 @@ def test_wrong_arguments_and_images_are_refused(make_onnx, tmp_path):
     with pytest.raises(PredictionArgumentError, match="list of images"):
         classifier.predict_batch(str(tmp_path / "nothing.png"))
     for single in (bytearray(b"an image"), memoryview(b"an image"), io.BytesIO(b"an image")):
-        with pytest.raises(PredictionArgumentError, match="`predict` takes a single one"):
+        with pytest.raises(PredictionArgumentError, match=r"of a single image, \[image\] is one"):
             classifier.predict_batch(single)
     assert repr(classifier) == "EdgeClassifier(16 x 24, multiclass: red, green, blue)"
 

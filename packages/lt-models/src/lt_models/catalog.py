@@ -55,12 +55,11 @@ def check_name(name: str) -> ModelName:
     try:
         parsed = parse_name(name)
     except UnknownModelError as error:
-        raise UnknownModelError(name, _nearest(name.rpartition("/")[2], PACKAGES)) from error
+        raise UnknownModelError(name, _nearest_with_ending(name.rpartition("/")[2], PACKAGES)) from error
     known = _spellings(parsed.package)
     spelling = known.get(folded(parsed.model)) or _with_tag(parsed, known)
     if spelling is None:
-        stem, ending = _misspelt_ending(parsed)
-        near = [model + ending for model in _nearest(stem, (parsed.package,))]
+        near = _nearest_with_ending(name.strip().partition("/")[2], (parsed.package,))
         raise UnknownModelError(name, near, _another_task(parsed))
     return ModelName(parsed.package, spelling, parsed.pretrained)
 
@@ -109,14 +108,12 @@ def _another_task(parsed: ModelName) -> str:
     return another_task(parsed.model)
 
 
-def _misspelt_ending(parsed: ModelName) -> tuple[str, str]:
-    """The model without what is, or was meant to be, `-notpretrained`; and that ending, empty if there is none."""
-    if not parsed.pretrained:
-        return parsed.model, NOT_PRETRAINED
-    ending = MEANT_ENDING.search(parsed.model)
+def _nearest_with_ending(model: str, packages: Sequence[str]) -> list[str]:
+    """As `_nearest`; where `model` ends in what is, or was meant to be, `-notpretrained`, with that ending."""
+    ending = MEANT_ENDING.search(model)
     if ending is None or difflib.SequenceMatcher(None, folded(ending[0]), NOT_PRETRAINED).ratio() < LIKE_ENDING:
-        return parsed.model, ""
-    return parsed.model[: ending.start()], NOT_PRETRAINED
+        return _nearest(model, packages)
+    return [near + NOT_PRETRAINED for near in _nearest(model[: ending.start()], packages)]
 
 
 def _nearest(model: str, packages: Sequence[str]) -> list[str]:

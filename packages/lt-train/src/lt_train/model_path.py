@@ -23,7 +23,8 @@ def check_model_path(path: str | os.PathLike[str]) -> None:
     """
     file = user_path(path)
     if file.is_dir():
-        raise ModelFileError(f"{file}: is a folder; a run's best model is exported_models/exported_best.pt in it")
+        models = "" if (file / "exported_best.pt").is_file() else "exported_models/"
+        raise ModelFileError(f"{file}: is a folder; a run's best model is {models}exported_best.pt in it")
     if not file.is_file():
         raise ModelFileError(f"{file}: there is no such file{looked_for(file)}")
     if file.suffix.lower() in WITHOUT_PYTORCH:

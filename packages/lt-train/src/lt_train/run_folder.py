@@ -139,10 +139,13 @@ class RunFolder:
             ResumeError: There is no checkpoint to resume from.
         """
         found = {path.name for path in self.root.iterdir()} - {LOCK_NAME} if self.root.is_dir() else set()
-        if resume and not self.checkpoint.is_file():
-            anew = "with `overwrite` in place of" if found else "without"
-            raise ResumeError(f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`")
         a_run = any(file.is_file() for file in (self.log, self.settings, self.checkpoint))
+        if resume and not self.checkpoint.is_file():
+            anew = "with `overwrite` in place of" if a_run else "without"
+            elsewhere = " and in another `out`, as this folder holds other files" if found and not a_run else ""
+            raise ResumeError(
+                f"{self.checkpoint}: there is no such checkpoint; start {anew} `resume_interrupted`{elsewhere}"
+            )
         if overwrite and not a_run and self.root.is_dir():
             others = sorted(file.relative_to(self.root).as_posix() for file in self._written())
             if others:

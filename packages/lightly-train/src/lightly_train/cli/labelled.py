@@ -17,7 +17,11 @@ KINDS: Mapping[str, Any] = MappingProxyType({"data": Path | DataConfig})
 
 
 def _path_or_keys(value: Any) -> LabelledData:
-    return dict(value) if isinstance(value, Mapping) else Path(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if not value:
+        raise ValueError("expected a path, got an empty text")
+    return Path(value)
 
 
 AS_GIVEN: Mapping[str, Any] = MappingProxyType({STRUCTURE: _path_or_keys})

@@ -103,9 +103,14 @@ def check_several(images: object) -> None:
     Raises:
         PredictionArgumentError: A single image was given, or nothing that has images in an order.
     """
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        raise PredictionArgumentError(
+            f"expected a list of images, or an array of shape (N, H, W, C), got one of {images.shape}; a list [image] "
+            "takes a single one"
+        )
     if isinstance(images, (str, bytes, bytearray, memoryview)) or not hasattr(images, "__getitem__"):
         raise PredictionArgumentError(
-            f"expected a list of images, got {type(images).__name__}; `predict` takes a single one"
+            f"expected a list of images, got {type(images).__name__}; of a single image, [image] is one"
         )
 
 
