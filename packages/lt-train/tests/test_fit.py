@@ -257,6 +257,9 @@ def test_resuming_a_finished_run_changes_nothing(job):
     assert second.best_metrics == first.best_metrics
     assert job.out.report.read_text() == report
     assert all(torch.equal(tensor, weights_of(job.out)[name]) for name, tensor in before.items())
+    log = job.out.log.read_text()
+    assert log.count("training on") == 1
+    assert "nothing is left to train" in log
 
 
 def test_resuming_with_another_argument_or_other_data_names_the_difference(job):

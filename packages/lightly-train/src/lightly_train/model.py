@@ -344,7 +344,7 @@ class ImageClassification(nn.Module):
         """What a part of the classifier gives in evaluation mode, float32 on the CPU; modes stay as they were."""
         weights = next(self.classifier.parameters())
         with evaluation_mode(self):
-            result = network(inputs.to(weights.device, weights.dtype, non_blocking=True))
+            result = network(inputs.to(weights.device, weights.dtype))
         return result.float().cpu()
 
     def export_onnx(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -185,7 +186,7 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["predct"], 'Unknown command "predct"'),
         (["list-models", "nothing/*"], "no model matches"),
         (["check-data", "nothing.yaml"], "nothing.yaml does not exist"),
-        (["check-data"], "data: this key is required"),
+        (["check-data"], "--data: this option is required"),
         (["check-data", "--data.trian", "a"], "did you mean `train`?"),
         (["check-data", "a.yaml", "--num-workers", "0"], "num_workers"),
         (["check-data", "nothing.csv"], "nothing.csv is not a file"),
@@ -193,7 +194,7 @@ def test_a_folder_is_written_to_a_file_and_gone_on_with(call, onnx_model, folder
         (["preview", "--data.val", "a", "--out", "a.png"], "data.train: this key is required"),
         (["preview", "nothing.yaml", "--out", "a.png"], "nothing.yaml does not exist"),
         (["preview", "nothing.yaml", "--out", "a.png", "--num-sampels", "3"], "did you mean `num_samples`?"),
-        (["evaluate", "a.pt"], "data: this key is required"),
+        (["evaluate", "a.pt"], "--data: this option is required"),
         (["evaluate", "a.pt", "b", "--ignore-classes", "[1]"], "did you mean `data.ignore_classes`?"),
         (["evaluate", "a.pt", "b", "--batchsize", "1"], "did you mean `batch_size`?"),
         (["evaluate", "a.pt", "b.yaml", "--split", "vall"], "split: expected 'train' or 'val' or 'test'"),
@@ -218,8 +219,8 @@ def test_several_problems_have_a_line_each_below_a_heading(call):
     assert failed.status == 2
     assert failed.err.splitlines() == [
         "error: 2 problems in the arguments:",
-        "  data  this key is required",
-        "  out   this key is required",
+        "  --data  this option is required",
+        "  --out   this option is required",
     ]
 
 
@@ -241,7 +242,9 @@ def test_the_traceback_of_an_error_is_shown_when_asked_for(call):
     failed = call("predict", "nothing.onnx", "a.png", "--debug")
     assert failed.status == 2
     assert "Traceback" in failed.err
-    assert failed.err.splitlines()[-1] == "error: nothing.onnx: No such file or directory"
+    where = Path("nothing.onnx").absolute()
+    told = f"error: nothing.onnx: No such file or directory (it is looked for at {where})"
+    assert failed.err.splitlines()[-1] == told
 
 
 def test_an_error_that_should_not_happen_is_one_line_and_exit_status_1(call, monkeypatch):

@@ -79,7 +79,7 @@ def _problems(error: BaseException, where: str) -> Iterator[Problem]:
         for problem in error.problems:
             yield Problem(_join(where, problem.where), problem.what)
     elif isinstance(error, (ValueError, TypeError)):
-        yield Problem(where, str(error))
+        yield Problem(where, str(error).removeprefix(f"{where.rpartition('.')[2]} "))
     else:
         raise error
 

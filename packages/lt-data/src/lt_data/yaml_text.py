@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from lt_data.files import looked_for
+
 TAB = r"'\t'"
 """As PyYAML shows one."""
 
@@ -48,7 +50,8 @@ def unreadable_yaml(file: Path, error: OSError | UnicodeDecodeError | yaml.YAMLE
         file: The file.
         error: What reading it raised.
     """
-    return f"cannot read {file} as a YAML file: {_reason(error)}"
+    where = looked_for(file) if isinstance(error, FileNotFoundError) else ""
+    return f"cannot read {file} as a YAML file: {_reason(error)}{where}"
 
 
 def _reason(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:

@@ -89,8 +89,11 @@ class FiniteGuard:
         state.count(loss, skip)
 
     def _not_finite(self, loss: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
-        largest = torch.nn.utils.get_total_norm(self._floats, torch.inf).to(norm.device)
-        skip = ~(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(largest))
+        finite = torch.isfinite(loss) & torch.isfinite(norm)
+        # Of no tensors the norm is on the CPU, and bringing it to a GPU would wait for the step.
+        if self._floats:
+            finite &= torch.isfinite(torch.nn.utils.get_total_norm(self._floats, torch.inf).to(norm.device))
+        skip = ~finite
         return self._ranks.total(skip.float()) > 0
 
     def look(

@@ -60,7 +60,7 @@ class Learner:
     def __init__(
         self, fabric: Fabric, classifier: Classifier, task: TaskSpec, config: TrainConfig, plan: Plan, recipe: Recipe
     ) -> None:
-        self._fabric, self._task, self._seed, self._recipe = fabric, task.task, config.seed, recipe
+        self._fabric, self._task, self._seed, self._loss = fabric, task.task, config.seed, recipe.loss_on(fabric.device)
         self.classifier, self.sharded = classifier, config.strategy == "fsdp"
         decay = config.model_args.ema_decay
         self._average = WeightAverage(classifier, decay) if decay is not None else None
@@ -126,7 +126,7 @@ class Learner:
             seed_passes(pass_seed(self._seed, state.step, part, self._fabric.global_rank), self._fabric.device)
             with self._fabric.no_backward_sync(self._model, enabled=part < plan.accumulation - 1):
                 logits = self._model(batch.inputs)
-                loss = self._recipe.loss(logits, batch.targets).mean()
+                loss = self._loss(logits, batch.targets).mean()
                 self._fabric.backward(loss / plan.accumulation)
             if state.tally is not None and (scores := scores_of(logits, self._task)).isfinite().all():
                 seen.append((scores.numpy(), batch.labels.cpu().numpy()))

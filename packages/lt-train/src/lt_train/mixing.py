@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from lt_train.device_copies import to_device
+
 STREAM = 3
 """Keeps these random numbers apart from others that are seeded with the seed and the step."""
 
@@ -53,29 +55,39 @@ class Mixing:
         shares = functional.one_hot(targets, num_classes).float() if targets.ndim == 1 else targets.float()
         if count == 0:
             return images, shares
-        kept = self._masks(images.shape[2:], count // 2, step, part, first).to(images.device)
+        kept = self._masks(images, step, part, first)
         own = kept.mean(dim=(1, 2, 3))[:, None]
         other = torch.arange(count, device=images.device).view(-1, 2).flip(1).flatten()
         mixed = kept * images[:count] + (1 - kept) * images[:count][other]
         soft = own * shares[:count] + (1 - own) * shares[:count][other]
         return torch.cat([mixed, images[count:]]), torch.cat([soft, shares[count:]])
 
-    def _masks(self, size: torch.Size, pairs: int, step: int, part: int, first: int) -> torch.Tensor:
+    def _masks(self, images: torch.Tensor, step: int, part: int, first: int) -> torch.Tensor:
         """Share of each pixel that a sample keeps, float32 of shape (2 x pairs, 1, H, W); both of a pair keep alike."""
-        masks = torch.empty(pairs, 1, *size)
-        for pair in range(pairs):
-            rng = np.random.default_rng((self.seed, step, part, first // 2 + pair, STREAM))
-            cuts = self.cutmix_alpha > 0 and (self.mixup_alpha == 0 or rng.random() < 0.5)
-            alpha = self.cutmix_alpha if cuts else self.mixup_alpha
-            share = float(rng.beta(alpha, alpha))
-            masks[pair] = 1.0 - _box(size, min(share, 1 - share), rng) if cuts else max(share, 1 - share)
-        return masks.repeat_interleave(2, dim=0)
+        height, width = images.shape[2:]
+        drawn = [self._draw(height, width, step, part, first // 2 + pair) for pair in range(len(images) // 2)]
+        # Few numbers, so that the host does not wait for a GPU to take them.
+        numbers = to_device(torch.tensor(drawn, dtype=torch.float32), images.device)
+        top, left, tall, wide, kept = (column[:, None] for column in numbers.unbind(dim=1))
+        rows, columns = (torch.arange(count, device=images.device) for count in (height, width))
+        inside_rows = (rows >= top) & (rows < top + tall)
+        inside_columns = (columns >= left) & (columns < left + wide)
+        inside = inside_rows[:, :, None] & inside_columns[:, None, :]
+        return torch.where(inside, 0.0, kept[:, :, None])[:, None].repeat_interleave(2, dim=0)
 
+    def _draw(self, height: int, width: int, step: int, part: int, pair: int) -> tuple[float, ...]:
+        """Draw what becomes of a pair.
 
-def _box(size: torch.Size, area: float, rng: np.random.Generator) -> torch.Tensor:
-    """1 inside a box of a share of the area, in the image's proportions, that lies anywhere inside the image."""
-    height, width = (round(side * area**0.5) for side in size)
-    top, left = int(rng.integers(size[0] - height + 1)), int(rng.integers(size[1] - width + 1))
-    box = torch.zeros(size)
-    box[top : top + height, left : left + width] = 1.0
-    return box
+        Returns:
+            Top, left, height and width in pixels of the box that each takes from the other, and the share of itself
+            that it keeps outside.
+        """
+        rng = np.random.default_rng((self.seed, step, part, pair, STREAM))
+        cuts = self.cutmix_alpha > 0 and (self.mixup_alpha == 0 or rng.random() < 0.5)
+        alpha = self.cutmix_alpha if cuts else self.mixup_alpha
+        share = float(rng.beta(alpha, alpha))
+        if not cuts:
+            return 0, 0, 0, 0, max(share, 1 - share)
+        # In the image's proportions, anywhere inside it.
+        tall, wide = (round(side * min(share, 1 - share) ** 0.5) for side in (height, width))
+        return int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1)), tall, wide, 1.0

@@ -160,11 +160,11 @@ class Run:
         if state.validation_due:
             self.finish_step(state, loggers, progress, stop, check=True, save=True)
         source = self.source()
-        if state.step < plan.steps and not self.out_of_patience(state) and not source.prepare(stop):
+        if not self.ended(state) and not source.prepare(stop):
             self.save(state, best=False)
             self.leave(state, stop)
         inputs = source.inputs(self.stream, state.step)
-        while state.step < plan.steps and not self.out_of_patience(state):
+        while not self.ended(state):
             gradient_norm = self.step(state, inputs)
             if gradient_norm is None:
                 self.split(state, smaller_parts(self.plan.batch_size))
@@ -191,6 +191,10 @@ class Run:
                 waited,
                 state.step,
             )
+
+    def ended(self, state: TrainState) -> bool:
+        """Whether no step is left to take."""
+        return state.step >= self.plan.steps or self.out_of_patience(state)
 
     def out_of_patience(self, state: TrainState) -> bool:
         """Whether early stopping ends the run here."""

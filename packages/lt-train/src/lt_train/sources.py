@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from lt_data import SampleIndex
 from lt_data.torch import Finisher, StreamSampler, TrainBatch, TrainDataset, train_loader
 from lt_train.auto import Plan
+from lt_train.device_copies import to_device
 from lt_train.mixing import Mixing
 from lt_train.signals import StopRequest
 
@@ -107,7 +108,7 @@ class ImageSource:
         first = fabric.global_rank * (plan.batch_size // fabric.world_size)
         loader = train_loader(self.dataset, sampler, **self.loading)
         for number, loaded in enumerate(loader, start=first_step * plan.accumulation):
-            batch = TrainBatch(*(tensor.to(fabric.device, non_blocking=True) for tensor in loaded))
+            batch = TrainBatch(*(to_device(tensor, fabric.device) for tensor in loaded))
             images, targets = finish(batch), batch.targets
             if self.mixing:
                 step, part = divmod(number, plan.accumulation)

@@ -142,7 +142,11 @@ def fit(
         run = Run(fabric, classifier, task, data, config, plan, recipe, out, metrics, watched, arguments, cache)
         state = run.restore(checkpoint) if checkpoint else run.fresh_state(parts)
         checkpoint = None  # its weights need not stay in memory
-        log_arguments(fabric, arguments, plan, reasons, data, task)
+        log_arguments(fabric, arguments, plan, reasons, task)
+        if run.ended(state):
+            logger.info("the run has had its last step, %d: nothing is left to train", state.step)
+        else:
+            log_training(fabric, plan, data, task)
         warn_of_surprises(fabric, classifier, plan, config, len(data.train))
         if fabric.is_global_zero:
             chosen = chosen_values(fabric, classifier.spec, task, data.augmentation.preprocessing, metrics, watched)
@@ -294,10 +298,9 @@ def log_arguments(
     arguments: Mapping[str, Any],
     plan: Plan,
     reasons: Mapping[str, str],
-    data: TrainData,
     task: TaskSpec,
 ) -> None:
-    """Log everything that decides the run, before its first step; the screen gets the short of it."""
+    """Log everything that decides the run, before its first step; the screen gets the short of it, `log_training`."""
     details.debug("arguments: %s", json.dumps(arguments, indent=2, ensure_ascii=False))
     details.debug("versions: %s", ", ".join(f"{name} {version(name)}" for name in ("lt-train", "torch", "timm")))
     details.debug("resolved: %s", json.dumps(attrs.asdict(plan), indent=2))
@@ -313,6 +316,10 @@ def log_arguments(
     )
     details.debug("classes: %s", json.dumps(task.classes.as_dict(), ensure_ascii=False))
     details.debug("validation, predict and the edge: %s", task.preprocessing)
+
+
+def log_training(fabric: Fabric, plan: Plan, data: TrainData, task: TaskSpec) -> None:
+    """Say what begins: where, from how many images, and in how many steps."""
     logger.info(
         "training on %d x %s in %s: %d images, %d for validation, %d classes; %d steps of %d images, rate %.2g",
         fabric.world_size,

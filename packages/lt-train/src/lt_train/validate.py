@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from lt_train.device_copies import to_device
 from lt_train.losses import scores_of, validation_loss
 from lt_train.metrics.build import make_tally
 from lt_train.metrics.plan import LOSS, VAL, MetricPlan
@@ -60,7 +61,7 @@ def validate(
             return None
         images, targets = batch
         with uncompiled(classifier):
-            logits = classifier(images.to(fabric.device, weight_type, non_blocking=True)).float().cpu()
+            logits = classifier(to_device(images, fabric.device, weight_type)).float().cpu()
         if targets is None:
             continue
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())

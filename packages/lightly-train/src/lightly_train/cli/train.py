@@ -15,7 +15,7 @@ from lightly_train.cli.collect import collect
 from lightly_train.cli.kinds import fields
 from lightly_train.cli.options import Option, options_of
 from lightly_train.cli.printing import print_json, print_note
-from lightly_train.cli.typed import with_typed
+from lightly_train.cli.typed import in_words, with_typed
 from lt_data import ConfigError, DataConfig, Problem, unreadable_yaml
 from lt_train import read_yaml_file
 
@@ -79,11 +79,14 @@ def read_words(words: Sequence[str]) -> Arguments:
     typed = collect(words, kinds())
     problems = list(typed.problems)
     file = typed.values.pop(CONFIG.place, None)
+    missing = {option.place[0] for option in options() if option.required}
     try:
         base = {} if file is None else _read_config(Path(file))
-        arguments = read_arguments({**_defaults(), **with_typed(base, typed.values)})
+        given = with_typed(base, typed.values)
+        missing -= given.keys()
+        arguments = read_arguments({**_defaults(), **given})
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from error
+        raise ConfigError([*problems, *in_words(error, missing)]) from error
     if problems:
         raise ConfigError(problems)
     return arguments

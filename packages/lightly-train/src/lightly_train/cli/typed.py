@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import yaml
 
 from lightly_train.cli.collect import collect, kinds_of, merged
 from lightly_train.cli.kinds import fields, members
-from lightly_train.cli.options import Place
+from lightly_train.cli.options import Place, dashed
 from lt_data import ConfigError, DataConfig, Problem, data_keys, load_data_config, structure, unknown_key, user_path
 from lt_train import read_yaml_file
 
@@ -38,13 +39,26 @@ def read_as(cls: type[T], words: Sequence[str], positional: Sequence[str], kinds
     values = {place: value for place, value in typed.values.items() if place[0] in known}
     own = fields(cls).get("split")
     split = None if own is None else values.get(("split",), own.default)
+    missing = required(fields(cls)) - {place[0] for place in values}
     try:
         found = structure(with_typed({}, values, lambda path: data_keys(path, split)), cls, "")
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from error
+        raise ConfigError([*problems, *in_words(error, missing)]) from error
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def required(arguments: Mapping[str, attrs.Attribute[Any]]) -> set[str]:
+    """Names of the arguments that have no default."""
+    return {name for name, one in arguments.items() if one.default is attrs.NOTHING}
+
+
+def in_words(error: ConfigError, missing: Container[str]) -> Iterator[Problem]:
+    """The problems of arguments; those that are missing are named as the options that they are."""
+    for problem in error.problems:
+        what = Problem(f"--{dashed(problem.where)}", "this option is required")
+        yield what if problem.where in missing else problem
 
 
 def with_typed(

@@ -26,6 +26,7 @@ class Finisher:
         transforms, spec = augmentation.transforms, augmentation.preprocessing
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
         self._scale, self._offset = (1 / std).float(), (-mean / std).float()
+        self._luma = torch.tensor(LUMA, dtype=torch.float32)
         self._recolors = transforms.color_jitter is not None or transforms.random_grayscale is not None
         self._radius = round(BLUR_REACH * transforms.gaussian_blur.max_sigma + 0.5) if transforms.gaussian_blur else 0
         self._drops = transforms.channel_drop is not None
@@ -42,7 +43,8 @@ class Finisher:
             float32 of shape (N, C, H, W); on a CPU it is overwritten by the next call.
         """
         device = batch.images.device
-        self._scale, self._offset = self._scale.to(device), self._offset.to(device)
+        # Once: what is brought to a GPU at a step waits there for all that it has to do before.
+        self._scale, self._offset, self._luma = (each.to(device) for each in (self._scale, self._offset, self._luma))
         out = self._output(batch.images)
         values = max(1, batch.images[:1].numel())
         chunk = max(1, CPU_CHUNK_VALUES // values) if device.type == "cpu" else max(1, len(batch.images))
@@ -65,7 +67,7 @@ class Finisher:
         pixels = out.copy_(part.images)
         on_cpu = out.device.type == "cpu"
         if self._recolors and not (on_cpu and _keeps_colors(part)):
-            pixels = _recolor(pixels, part.color_matrix, part.contrast, self._scratch[: len(pixels)])
+            pixels = _recolor(pixels, part.color_matrix, part.contrast, self._luma, self._scratch[: len(pixels)])
         else:
             pixels = pixels.mul_(1 / 255)
         if self._radius and not (on_cpu and not part.sigma.any()):
@@ -79,12 +81,14 @@ def _keeps_colors(part: TrainBatch) -> bool:
     return bool((part.contrast == 1.0).all()) and bool((part.color_matrix == torch.eye(3)).all())
 
 
-def _recolor(pixels: torch.Tensor, matrix: torch.Tensor, contrast: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+def _recolor(
+    pixels: torch.Tensor, matrix: torch.Tensor, contrast: torch.Tensor, luma_weights: torch.Tensor, out: torch.Tensor
+) -> torch.Tensor:
     """clamp(contrast * matrix @ x / 255 + (1 - contrast) * mean luma), in one small matrix product a sample."""
     count, channels, height, width = pixels.shape
     flat = pixels.view(count, channels, height * width)
     changed = torch.bmm(matrix / 255, flat.mean(dim=2, keepdim=True))
-    luma = torch.tensor(LUMA, dtype=torch.float32, device=pixels.device) @ changed.squeeze(2).T
+    luma = luma_weights @ changed.squeeze(2).T
     offset = ((1.0 - contrast) * luma).view(count, 1, 1)
     torch.baddbmm(offset, contrast.view(count, 1, 1) * matrix / 255, flat, out=out.view_as(flat))
     return out.clamp_(0.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lt_data import looked_for
 from lt_export.errors import EdgeModelError
 
 
@@ -16,7 +17,7 @@ def bounded_size(path: Path, limit: int) -> int:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise EdgeModelError(f"{path}: {error.strerror}") from error
+        raise EdgeModelError(f"{path}: {error.strerror}{looked_for(path)}") from error
     if not path.is_file():
         raise EdgeModelError(f"{path}: is not a file")
     if not 0 < size <= limit:
