@@ -58,7 +58,7 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, steps: i
         for group in optimizer.param_groups:
             group["lr"] = lr_at(step, steps)
         # For the length of a step: what else runs in this process keeps its own settings.
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
             with torch.autocast("cuda", torch.bfloat16) if on_gpu else contextlib.nullcontext():
                 loss = functional.cross_entropy(model(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types

@@ -277,12 +277,12 @@ def test_wrong_transform_values_are_all_reported():
     [
         (
             {"normalize": {"mean": [0.5], "std": [0.0]}},
-            "std must be above 0, got (0.0,)",
+            "must be above 0, got (0.0,)",
             {"mean": [0.5], "std": [1e-9]},
         ),
-        ({"random_crop": {"min_scale": 0.009}}, "min_scale must be from 0.01 to 1, got 0.009", {"min_scale": 0.01}),
-        ({"random_crop": {"max_scale": 1.001}}, "max_scale must be from 0.01 to 1, got 1.001", {"max_scale": 1.0}),
-        ({"color_jitter": {"strength": -0.1}}, "strength must be at least 0, got -0.1", {"strength": 0.0}),
+        ({"random_crop": {"min_scale": 0.009}}, "must be from 0.01 to 1, got 0.009", {"min_scale": 0.01}),
+        ({"random_crop": {"max_scale": 1.001}}, "must be from 0.01 to 1, got 1.001", {"max_scale": 1.0}),
+        ({"color_jitter": {"strength": -0.1}}, "must be at least 0, got -0.1", {"strength": 0.0}),
     ],
 )
 def test_a_number_outside_its_range_is_refused_with_the_range_and_its_bounds_are_taken(given, expected, within):

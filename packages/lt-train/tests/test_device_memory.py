@@ -22,8 +22,10 @@ from lt_train.auto import largest_auto_batch, make_plan
 from lt_train.device_memory import Trial, fitting_parts, largest_fitting
 from lt_train.devices import start_fabric
 
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-def holds(most: int, *, after: int = 0):
+
+def holds(most: int, *, after: int = 0, error: RuntimeError = OUT_OF_MEMORY):
     """A change of a model, which then trains with `most` images at once; the first passes find more room."""
 
     def change(classifier) -> None:
@@ -31,7 +33,7 @@ def holds(most: int, *, after: int = 0):
 
         def refuse(module, arguments, output):
             if module.training and len(output) > most and next(passes, None) is None:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                raise error
 
         # Behind the backbone, when batch-norm statistics have changed and dropout has drawn.
         classifier.head.register_forward_hook(refuse)
@@ -52,6 +54,24 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_steps_stay_what_they_were(j
     log = job.out.log.read_text()
     assert "8 images at once do not fit in memory; from here 4 at once, 2 times a step" in log
     assert "4 images at once do not fit in memory; from here 2 at once, 4 times a step" in log
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "MPS backend out of memory (MPS allocated: 9.05 GB, max allowed: 9.07 GB). Tried to allocate 256.00 MB",
+    ],
+)
+def test_a_batch_is_halved_too_where_pytorch_has_no_error_of_its_own_for_it(job, message):
+    job.run(steps=1, batch_size=8, change=holds(4, error=RuntimeError(message)))
+    assert "from here 4 at once, 2 times a step" in job.out.log.read_text()
+
+
+def test_another_error_of_a_step_is_not_taken_for_a_lack_of_memory(job):
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        job.run(change=holds(4, error=RuntimeError("CUDA error: device-side assert triggered")))
 
 
 def test_a_step_that_ran_out_of_memory_leaves_no_trace(job, tmp_path):

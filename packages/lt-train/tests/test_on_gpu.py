@@ -27,7 +27,7 @@ from lt_train.auto import make_plan
 from lt_train.device_copies import to_device
 from lt_train.learner import Learner
 from lt_train.recipe import make_recipe
-from lt_train.sources import ImageSource, Stream
+from lt_train.sources import ImageSource, Inputs, Stream
 from lt_train.state import TrainState
 
 GPU = torch.device("cuda", 0)
@@ -78,6 +78,11 @@ def moved(classifier: Classifier) -> Classifier:
     return classifier
 
 
+def devices_of_moments(learner: Learner) -> set[torch.device]:
+    moments = learner.snapshot().moments["state"].values()
+    return {tensor.device for of_parameter in moments for tensor in of_parameter.values()}
+
+
 EVERYTHING_OF_IMAGES = structure(
     {
         "random_grayscale": {},
@@ -124,8 +129,26 @@ def test_a_step_has_all_of_its_tensors_on_the_gpu_and_the_host_never_waits(
     assert copies.waits
     assert not any(copies.waits)
     assert norm.device == state.loss_sum.device == state.skipped.device == GPU
-    moments = learner.snapshot().moments["state"].values()
-    assert {tensor.device for of_parameter in moments for tensor in of_parameter.values()} == {GPU}
+    assert devices_of_moments(learner) == {GPU}
+
+
+def test_what_a_checkpoint_holds_goes_to_the_gpu_where_training_goes_on(job):
+    config = TrainConfig(steps=9, batch_size=4, num_workers=0, model_args=ModelArgs(ema_decay=0.9))
+    plan, _ = make_plan(config, num_samples=len(job.data.train), world_size=1)
+    recipe = make_recipe(config, job.task, job.data.train)
+    spec = ClassifierSpec(model=CONVOLUTIONS, num_classes=3, image_size=(32, 32))
+    before = Learner(Fabric(accelerator="cpu", devices=1), build_classifier(spec), job.task, config, plan, recipe)
+    labels = torch.tensor([0, 1, 2, 0])
+    on_cpu = Inputs(torch.rand(4, 3, 32, 32), labels, labels)
+    before.step(TrainState.fresh(torch.device("cpu"), None), iter([on_cpu]), plan)
+    saved, classifier = before.snapshot(), build_classifier(spec)
+    fabric = Fabric(strategy=OnGpu(device=GPU, accelerator=NoDriver()))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        learner = Learner(fabric, moved(classifier), job.task, config, plan, recipe)
+        learner.restore(saved)
+        on_gpu = Inputs(*(tensor.to(GPU) for tensor in on_cpu))
+        learner.step(TrainState.fresh(GPU, None), iter([on_gpu]), plan)
+    assert devices_of_moments(learner) == {GPU}
 
 
 @pytest.mark.parametrize(("kind", "waits"), [("cuda", False), ("mps", True)])

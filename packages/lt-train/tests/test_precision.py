@@ -13,7 +13,7 @@ from lt_train import (
     TrainConfigError,
     load_exported,
 )
-from lt_train.devices import matmul_precision_now
+from lt_train.devices import inputs_of_one_shape, matmul_precision_now
 
 FP16 = {
     "precision": "16-mixed",
@@ -158,3 +158,20 @@ def test_a_program_that_sets_the_precision_of_each_backend_trains(job, precision
         torch.get_float32_matmul_precision()
     assert job.run(steps=1).best_step == 1
     assert matmul_precision_now() == "set by backend"
+    with pytest.raises(TrainConfigError, match="float32_matmul_precision: 'high' .*fp32_precision; leave it 'auto'"):
+        job.run(float32_matmul_precision="high")
+
+
+def test_cudnn_looks_for_its_fastest_algorithms_where_all_inputs_have_one_shape(monkeypatch):
+    cudnn = torch.backends.cudnn
+
+    def found(kind: str) -> bool:
+        with inputs_of_one_shape(torch.device(kind)):
+            return cudnn.benchmark
+
+    assert (found("cuda"), found("cpu"), cudnn.benchmark) == (True, False, False)
+    with pytest.raises(ZeroDivisionError), inputs_of_one_shape(torch.device("cuda")):
+        raise ZeroDivisionError
+    assert not cudnn.benchmark
+    monkeypatch.setattr(cudnn, "deterministic", True)
+    assert not found("cuda")

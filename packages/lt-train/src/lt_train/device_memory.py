@@ -22,6 +22,14 @@ IMAGE_COPIES = 3
 MARGIN = 0.1
 """Share of a GPU's memory that stays free in a trial: fragments, and what libraries take for themselves."""
 
+SIGNS = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory")
+"""What PyTorch says where it has no error of its own for a lack of memory."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
+
 
 def smaller_parts(share: int) -> int:
     """The least number of equal parts, more than one, of a batch: two where it is even.
@@ -83,7 +91,9 @@ class Trial:
         statistics = [(buffer, buffer.clone()) for buffer in classifier.buffers()]
         try:
             self._pass(count)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             fits = False
         else:
             fits = True
@@ -121,7 +131,9 @@ def memory_errors() -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise DeviceMemoryError(
             "the device has too little memory: lower batch_size and raise gradient_accumulation_steps as much, "
             f"or take precision='bf16-mixed', a smaller model or image_size: {error}"

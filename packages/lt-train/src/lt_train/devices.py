@@ -19,6 +19,8 @@ from lt_train.errors import TrainConfigError
 
 FP16 = "16-mixed"
 
+SET_BY_BACKEND = "set by backend"
+
 DEVICE_KEYS = "devices, num_nodes, accelerator, strategy or precision"
 """What may be wrong where Fabric refuses."""
 
@@ -51,8 +53,14 @@ def check_devices(config: TrainConfig) -> None:
     """Look whether the devices that are asked for are here, before data and weights are read or processes started.
 
     Raises:
-        TrainConfigError: They are not, or a batch cannot be divided evenly over them.
+        TrainConfigError: They are not, or a batch cannot be divided evenly over them, or a precision is asked for that
+            PyTorch does not let be set.
     """
+    if config.float32_matmul_precision != "auto" and matmul_precision_now() == SET_BY_BACKEND:
+        raise TrainConfigError(
+            f"float32_matmul_precision: {config.float32_matmul_precision!r} is asked for, but this program has set the "
+            "precision of each backend by itself, such as torch.backends.cuda.matmul.fp32_precision; leave it 'auto'"
+        )
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     kind = config.accelerator
     if {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(kind) is False:
@@ -89,12 +97,12 @@ def check_even(batch_size: int, world_size: int) -> None:
 
 
 def matmul_precision_now() -> str:
-    """What `torch.get_float32_matmul_precision` says; `"set by backend"` where a program set each by itself."""
+    """What `torch.get_float32_matmul_precision` says; `SET_BY_BACKEND` where a program set each by itself."""
     try:
         return torch.get_float32_matmul_precision()
     # PyTorch refuses to answer then.
     except RuntimeError:
-        return "set by backend"
+        return SET_BY_BACKEND
 
 
 @contextmanager
@@ -113,6 +121,24 @@ def matmul_precision(precision: str) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def inputs_of_one_shape(device: torch.device) -> Iterator[None]:
+    """Have cuDNN look for its fastest algorithms while the block runs, which pays where all inputs have one shape.
+
+    Nothing changes on other devices, nor where a program wants algorithms that are deterministic.
+    """
+    cudnn = torch.backends.cudnn
+    if device.type != "cuda" or cudnn.deterministic or torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    before = cudnn.benchmark
+    cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
 
 
 def as_launched(config: TrainConfig) -> TrainConfig:

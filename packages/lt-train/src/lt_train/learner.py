@@ -19,6 +19,7 @@ from lt_models import Classifier, set_train_mode
 from lt_train.auto import Plan
 from lt_train.averaging import WeightAverage
 from lt_train.config import TrainConfig
+from lt_train.device_memory import is_out_of_memory
 from lt_train.errors import TrainConfigError
 from lt_train.features import head_of
 from lt_train.finite import FiniteGuard
@@ -91,15 +92,16 @@ class Learner:
             which no trace is left.
 
         Raises:
-            torch.OutOfMemoryError: It had none, and other processes wait for this one, or the optimiser has no room.
+            RuntimeError: It had none, and other processes wait for this one, or the optimiser has no room.
         """
         set_train_mode(self._model)
         set_lr(self._optimizer, lr_at(state.step, plan))
         self.finite.begin()
         try:
             loss = self._passes(state, inputs, plan)
-        except torch.OutOfMemoryError:
-            if self._fabric.world_size > 1:  # the others wait for this one's gradient
+        except RuntimeError as error:
+            # Of several processes the others wait for this one's gradient.
+            if not is_out_of_memory(error) or self._fabric.world_size > 1:
                 raise
             loss = None
         if loss is None:

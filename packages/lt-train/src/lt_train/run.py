@@ -21,7 +21,7 @@ from lt_train.checkpoint import Checkpoint
 from lt_train.config import LoaderArgs, TrainConfig
 from lt_train.data import TrainData
 from lt_train.device_memory import smaller_parts
-from lt_train.devices import matmul_precision
+from lt_train.devices import inputs_of_one_shape, matmul_precision
 from lt_train.features import FeatureSource, KeptBatches
 from lt_train.learner import Learner
 from lt_train.loggers.build import Loggers
@@ -249,7 +249,7 @@ class Run:
 
     def step(self, state: TrainState, inputs: Iterator[Inputs]) -> torch.Tensor | None:
         """One optimiser step; returns the gradient's norm before clipping, of shape (), None for lack of memory."""
-        with matmul_precision(self.config.float32_matmul_precision):
+        with matmul_precision(self.config.float32_matmul_precision), inputs_of_one_shape(self.fabric.device):
             return self.learner.step(state, inputs, self.plan)
 
     def look_for_divergence(self, state: TrainState, *, always: bool) -> None:

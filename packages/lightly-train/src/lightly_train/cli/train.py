@@ -82,9 +82,8 @@ def read_words(words: Sequence[str]) -> Arguments:
     missing = {option.place[0] for option in options() if option.required}
     try:
         base = {} if file is None else _read_config(Path(file))
-        given = with_typed(base, typed.values)
-        missing -= given.keys()
-        arguments = read_arguments({**_defaults(), **given})
+        missing -= {*base, *(place[0] for place in typed.values)}
+        arguments = read_arguments({**_defaults(), **with_typed(base, typed.values)})
     except ConfigError as error:
         raise ConfigError([*problems, *in_words(error, missing)]) from error
     if problems:
