@@ -5,6 +5,7 @@ import timm
 import torch
 import torchvision
 
+import lt_models.memory
 from lt_models import (
     ClassifierSpec,
     ModelConfigError,
@@ -232,6 +233,24 @@ def test_convolutional_networks_lie_channels_last_and_take_images_of_any_memory_
     with torch.no_grad():
         given = classifier(images)
         torch.testing.assert_close(classifier(images.contiguous(memory_format=torch.channels_last)), given)
+
+
+def test_on_devices_that_compute_wrongly_in_channels_last_a_network_lies_as_it_was_built(monkeypatch):
+    classifier = build("timm/test_resnet-notpretrained").eval()
+    images = torch.randn(2, 3, 64, 64)
+    before = classifier(images)
+    monkeypatch.setattr(lt_models.memory, "WITHOUT_CHANNELS_LAST", {"cpu"})  # as is Apple's GPU
+    seen = []
+    first = next(module for module in classifier.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, given: seen.append(given[0].is_contiguous()))
+    moved = classifier.to("cpu")
+    assert all(parameter.is_contiguous() for parameter in moved.parameters())
+    torch.testing.assert_close(moved(images.contiguous(memory_format=torch.channels_last)), before)
+    assert seen == [True]
+    monkeypatch.undo()
+    assert moved.to("cpu").memory_format == torch.channels_last
+    weights = [p for p in moved.backbone.parameters() if p.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
 
 
 def test_norms_biases_and_position_embeddings_are_not_decayed():

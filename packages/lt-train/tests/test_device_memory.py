@@ -126,13 +126,44 @@ def test_a_single_image_that_does_not_fit_is_an_error_with_what_to_do(job):
             find(lambda count: False, 6)
 
 
-def test_memory_that_is_short_in_validation_is_an_error_with_what_to_do(job):
+def judges(most: int):
+    """A change of a model, which then gives features and scores of `most` images at once, where it does not train."""
+
     def refuse(module, arguments, output):
-        if not module.training and len(output) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+        if not module.training and len(output) > most:
+            raise OUT_OF_MEMORY
+
+    return lambda classifier: classifier.backbone.global_pool.register_forward_hook(refuse)
+
+
+def test_images_that_do_not_fit_in_validation_are_judged_in_parts_with_the_same_metrics(job, tmp_path):
+    whole = job.run(out=RunFolder(tmp_path / "whole"))
+    in_parts = job.run(change=judges(3))
+    assert in_parts.last_metrics == pytest.approx(whole.last_metrics, abs=1e-6)
+    assert "validation: 8 images at once do not fit in memory; from here 4" in job.out.log.read_text()
+    assert "validation: 4 images at once do not fit in memory; from here 2" in job.out.log.read_text()
+
+
+def test_features_that_do_not_fit_are_computed_in_parts(job, tmp_path):
+    frozen = {"model_args": ModelArgs(backbone_freeze=True), "batch_size": 8}
+    whole = job.run(**frozen, out=RunFolder(tmp_path / "whole"))
+    in_parts = job.run(**frozen, change=judges(4))
+    assert in_parts.last_metrics == pytest.approx(whole.last_metrics, abs=1e-6)
+    log = job.out.log.read_text()
+    assert log.count("features: 8 images at once do not fit in memory; from here 4") == 1
+    assert log.count("features for validation: 8 images at once do not fit in memory; from here 4") == 1
+
+
+def test_a_single_image_that_does_not_fit_in_validation_is_an_error_with_what_to_do(job):
+    trained = []
+
+    def refuse(module, arguments):
+        trained.extend([True] * module.training)
+        if trained and not module.training:
+            raise OUT_OF_MEMORY
 
     with pytest.raises(DeviceMemoryError, match="lower batch_size"):
-        job.run(change=lambda classifier: classifier.head.register_forward_hook(refuse))
+        job.run(change=lambda classifier: classifier.register_forward_pre_hook(refuse))
 
 
 @given(st.integers(1, 300), st.integers(1, 300))

@@ -27,6 +27,7 @@ from lt_train.auto import make_plan
 from lt_train.device_copies import to_device
 from lt_train.learner import Learner
 from lt_train.recipe import make_recipe
+from lt_train.sharding import load_moments
 from lt_train.sources import ImageSource, Inputs, Stream
 from lt_train.state import TrainState
 
@@ -149,6 +150,17 @@ def test_what_a_checkpoint_holds_goes_to_the_gpu_where_training_goes_on(job):
         on_gpu = Inputs(*(tensor.to(GPU) for tensor in on_cpu))
         learner.step(TrainState.fresh(GPU, None), iter([on_gpu]), plan)
     assert devices_of_moments(learner) == {GPU}
+
+
+def test_moments_of_another_kind_of_device_are_used_by_the_kernels_of_this_one():
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    elsewhere, here = (torch.optim.AdamW([weight], fused=fused) for fused in (None, True))
+    elsewhere.step()
+    load_moments(here, elsewhere.state_dict())
+    assert here.param_groups[0]["fused"] is True
+    here.step()
+    assert here.state[weight]["step"] == 2
 
 
 @pytest.mark.parametrize(("kind", "waits"), [("cuda", False), ("mps", True)])

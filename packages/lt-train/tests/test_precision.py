@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
+from lightning_fabric.accelerators import cuda
 
 from lt_data import ConfigError, structure
 from lt_train import (
     LoggerArgs,
+    ModelArgs,
     RunFolder,
     SaveCheckpointArgs,
     TensorBoardArgs,
@@ -13,7 +17,14 @@ from lt_train import (
     TrainConfigError,
     load_exported,
 )
-from lt_train.devices import inputs_of_one_shape, matmul_precision_now
+from lt_train.devices import (
+    as_launched,
+    check_devices,
+    inputs_of_one_shape,
+    matmul_precision_now,
+    precision_arguments,
+    without_precision_hint,
+)
 
 FP16 = {
     "precision": "16-mixed",
@@ -160,6 +171,81 @@ def test_a_program_that_sets_the_precision_of_each_backend_trains(job, precision
     assert matmul_precision_now() == "set by backend"
     with pytest.raises(TrainConfigError, match="float32_matmul_precision: 'high' .*fp32_precision; leave it 'auto'"):
         job.run(float32_matmul_precision="high")
+
+
+def test_fabric_does_not_ask_for_the_precision_that_pytorch_refuses_to_tell(monkeypatch, precision_by_backend):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda, "_is_ampere_or_later", lambda device: True)
+    gpu = torch.device("cuda", 0)
+    with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
+        cuda._check_cuda_matmul_precision(gpu)
+    with without_precision_hint():
+        cuda._check_cuda_matmul_precision(gpu)
+    with pytest.raises(RuntimeError):
+        cuda._check_cuda_matmul_precision(gpu)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "has", "expected"),
+    [("cpu", True, "32-true"), ("auto", True, "bf16-mixed"), ("auto", False, "32-true"), ("cuda", True, "bf16-mixed")],
+)
+def test_automatic_precision_is_that_of_the_device_which_trains(monkeypatch, accelerator, has, expected):
+    asked = []
+
+    def is_bf16_supported(including_emulation):
+        asked.append(torch.cuda.device.current)
+        return has
+
+    class Current:
+        current = None
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+
+        def __enter__(self) -> None:
+            Current.current = self.index
+
+        def __exit__(self, *error: object) -> None:
+            Current.current = None
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", Current)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    config = TrainConfig(accelerator=accelerator, devices=1 if accelerator == "cpu" else (1,))
+    assert precision_arguments(config) == {"precision": expected}
+    assert asked == ([] if accelerator == "cpu" else [1])
+
+
+def test_an_average_of_weights_in_64_bits_is_one_of_64_bits(job):
+    job.run(precision="64-true", model_args=ModelArgs(ema_decay=0.9))
+    assert {tensor.dtype for tensor in weights_of(job.out).values() if tensor.is_floating_point()} == {torch.float64}
+
+
+def test_a_notebook_takes_one_of_several_gpus_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert as_launched(TrainConfig()).devices == "auto"
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    assert as_launched(TrainConfig()).devices == 1
+    assert "training on one of 2 GPUs" in caplog.text
+    assert as_launched(TrainConfig(accelerator="cpu")).devices == "auto"
+
+
+@pytest.mark.parametrize("devices", [2, "2", (0, 1), "0,1"])
+def test_a_notebook_refuses_what_needs_several_processes(monkeypatch, devices):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(TrainConfigError, match="more than one process, which a notebook"):
+        check_devices(TrainConfig(devices=devices, batch_size=2))
+    monkeypatch.setenv("LOCAL_RANK", "0")  # torchrun has started them already
+    check_devices(TrainConfig(devices=devices, batch_size=2))
+
+
+def test_64_bits_on_apples_gpu_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(TrainConfigError, match="no 64 bits"):
+        check_devices(TrainConfig(precision="64-true"))
+    check_devices(TrainConfig(precision="64-true", accelerator="cpu"))
 
 
 def test_cudnn_looks_for_its_fastest_algorithms_where_all_inputs_have_one_shape(monkeypatch):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import attrs
 import torch
 from torch import nn
 
-from lt_models import catalog
+from lt_models import catalog, memory
 from lt_models.backbone import Features
 from lt_models.heads import CLASS_ROWS, HEADS
 from lt_models.layers import layers
-from lt_models.memory import lay_channels_last, preferred_memory_format
+from lt_models.memory import lay_channels_last, lay_in, preferred_memory_format
 from lt_models.pooling import pooled, pre_logits
 from lt_models.spec import ClassifierSpec
 from lt_models.weights.local import load_all
@@ -30,7 +30,9 @@ class Classifier(nn.Module):
         spec: What it was built from; its model name is the canonical one.
         backbone: timm's or torchvision's module without its classifier.
         fixed: Names of the backbone's parameters that never learn, as its library has it.
-        memory_format: How weights and images lie in memory; images of another format are converted.
+        is_convolutional: Whether it is a convolutional network rather than a transformer.
+        memory_format: How weights and images lie in memory on the device that it is on; images of another format are
+            converted.
         dropout: Between features and head.
         head: Features to logits.
     """
@@ -47,8 +49,20 @@ class Classifier(nn.Module):
         self._features = features
         self.fixed = frozenset(name for name, parameter in backbone.named_parameters() if not parameter.requires_grad)
         self.memory_format = preferred_memory_format(backbone)
-        if self.memory_format == torch.channels_last:
+        self.is_convolutional = self.memory_format == torch.channels_last
+        if self.is_convolutional:
             lay_channels_last(backbone)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Classifier:
+        """What `to` calls: on another device another memory format may be right."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
+        if self.is_convolutional:
+            lacking = next(self.parameters()).device.type in memory.WITHOUT_CHANNELS_LAST
+            wanted = torch.contiguous_format if lacking else torch.channels_last
+            if wanted != self.memory_format:
+                lay_in(self.backbone, wanted)
+                self.memory_format = wanted
+        return self
 
     @property
     def class_rows(self) -> tuple[str, ...]:

@@ -9,6 +9,10 @@ CONVOLUTIONAL_SHARE = 0.25
 """Of a model's weight layers. ConvNeXt, one convolution and two linear layers a block, is above; transformers with a
 few convolutions as stem are below."""
 
+WITHOUT_CHANNELS_LAST = frozenset({"mps"})
+"""Types of devices where PyTorch computes wrong gradients of batch normalisation and pooling in this format, or fails:
+https://github.com/pytorch/pytorch/issues/175189, https://github.com/pytorch/pytorch/issues/175190."""
+
 
 def preferred_memory_format(module: nn.Module) -> torch.memory_format:
     """`torch.channels_last` for convolutional networks, whose kernels are faster so, else `torch.contiguous_format`."""
@@ -32,8 +36,15 @@ def lay_channels_last(module: nn.Module) -> None:
         out, into, height, width = weight.shape
         last = spare[kind][: weight.numel()].view(out, height, width, into).copy_(weight.permute(0, 2, 3, 1))
         weight.data = weight.data.view(-1).copy_(last.view(-1)).view(last.shape).permute(0, 3, 1, 2)
-    for weight in weights:
-        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    lay_in(module, torch.channels_last)
+
+
+@torch.no_grad()
+def lay_in(module: nn.Module, memory_format: torch.memory_format) -> None:
+    """What `module.to(memory_format=...)` does to weights of four dimensions; others have no such format."""
+    for weight in module.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=memory_format)
 
 
 def _owns_its_memory(tensor: torch.Tensor) -> bool:

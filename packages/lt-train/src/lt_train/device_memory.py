@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,8 @@ from lt_data import Preprocessing
 from lt_models import Classifier, set_train_mode
 from lt_train.errors import DeviceMemoryError
 from lt_train.ranks import FabricRanks
+
+logger = logging.getLogger(__name__)
 
 KEPT_COPIES = 3
 """Of each trained weight beside its gradient: two moments, and the buckets in which gradients are exchanged."""
@@ -114,12 +118,43 @@ class Trial:
             spare = round(MARGIN * torch.cuda.get_device_properties(device).total_memory)
             kept.append(torch.empty(spare, dtype=torch.uint8, device=device))
         channels, (height, width) = self._images.num_channels, self._images.image_size
-        images = torch.zeros(IMAGE_COPIES, count, channels, height, width, device=device)
+        kind = next(classifier.parameters()).dtype
+        images = torch.zeros(IMAGE_COPIES, count, channels, height, width, dtype=kind, device=device)
         set_train_mode(classifier)
         with self._fabric.autocast():
             loss = classifier(images[0]).float().sum()
         loss.backward()
         del kept
+
+
+class InParts:
+    """Calls a network, in halves where its device has no memory for all of the inputs; what comes out is the same."""
+
+    def __init__(self, network: Callable[[torch.Tensor], torch.Tensor], what: str) -> None:
+        self._network, self._what, self._most = network, what, sys.maxsize
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the network gives for each of the inputs.
+
+        Args:
+            inputs: On the device, of shape (N, …).
+
+        Returns:
+            On the device, of shape (N, …).
+
+        Raises:
+            RuntimeError: There is no memory for one of them; or it is another error.
+        """
+        if len(inputs) > self._most:
+            return torch.cat([self(part) for part in torch.split(inputs, self._most)])
+        try:
+            return self._network(inputs)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(inputs) < 2:
+                raise
+        self._most = -(-len(inputs) // 2)
+        logger.warning("%s: %d images at once do not fit in memory; from here %d", self._what, len(inputs), self._most)
+        return self(inputs)
 
 
 @contextmanager

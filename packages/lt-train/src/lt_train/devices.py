@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,8 @@ from lightning_fabric.accelerators import ACCELERATOR_REGISTRY
 from lt_data import listed
 from lt_train.config import TrainConfig
 from lt_train.errors import TrainConfigError
+
+logger = logging.getLogger(__name__)
 
 FP16 = "16-mixed"
 
@@ -37,13 +41,14 @@ def start_fabric(config: TrainConfig) -> Fabric:
             strategy=_strategy(config),
             devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
             num_nodes=config.num_nodes,
-            **_precision(config),
+            **precision_arguments(config),
         )
     # RuntimeError: the accelerator is not there. ImportError: nor is its package.
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     try:
-        fabric.launch()
+        with without_precision_hint():
+            fabric.launch()
     except (ValueError, TypeError) as error:
         raise TrainConfigError(f"{DEVICE_KEYS}: {error}") from error
     return fabric
@@ -76,6 +81,13 @@ def check_devices(config: TrainConfig) -> None:
     on_cpu = kind == "cpu" or (kind == "auto" and not (cuda or mps))
     if on_cpu and not (config.devices == "auto" or re.fullmatch(r"[1-9]\d*", str(config.devices))):
         raise TrainConfigError(f"devices: on CPUs a number of processes, at least 1, got {config.devices!r}")
+    if config.precision == "64-true" and (kind == "mps" or (mps and not cuda and kind in ("auto", "gpu"))):
+        raise TrainConfigError("precision: Apple's GPUs have no 64 bits; take '32-true', or accelerator='cpu'")
+    if is_interactive() and "LOCAL_RANK" not in os.environ and _num_asked(config.devices) > 1:
+        raise TrainConfigError(
+            f"devices: {config.devices} is more than one process, which a notebook or an interactive Python cannot "
+            "start; put the call into a script, or take devices=1"
+        )
     if not cuda or kind not in ("auto", "gpu", "cuda"):
         return
     there, asked = torch.cuda.device_count(), config.devices
@@ -124,6 +136,22 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
 
 @contextmanager
+def without_precision_hint() -> Iterator[None]:
+    """Keep Fabric from asking for the precision of matrix products, to hint at a faster one, where PyTorch refuses."""
+    from lightning_fabric.accelerators import cuda
+
+    if matmul_precision_now() != SET_BY_BACKEND:
+        yield
+        return
+    asks = cuda._check_cuda_matmul_precision
+    cuda._check_cuda_matmul_precision = lambda device: None  # type: ignore[assignment]  # it was cached
+    try:
+        yield
+    finally:
+        cuda._check_cuda_matmul_precision = asks
+
+
+@contextmanager
 def inputs_of_one_shape(device: torch.device) -> Iterator[None]:
     """Have cuDNN look for its fastest algorithms while the block runs, which pays where all inputs have one shape.
 
@@ -141,8 +169,23 @@ def inputs_of_one_shape(device: torch.device) -> Iterator[None]:
         cudnn.benchmark = before
 
 
+def is_interactive() -> bool:
+    """Whether Python answers line by line, as in a notebook; Fabric starts no processes there."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive)
+
+
 def as_launched(config: TrainConfig) -> TrainConfig:
-    """The same settings, with `devices` and `num_nodes` as torchrun has started this process where they are open."""
+    """The same settings, with `devices` and `num_nodes` as this process can have them, where they are open.
+
+    That is as torchrun has started it; and in a notebook one GPU of several.
+    """
+    if config.devices == "auto" and is_interactive() and _num_gpus(config) > 1 and "LOCAL_RANK" not in os.environ:
+        logger.warning(
+            "devices: training on one of %d GPUs, as a notebook or an interactive Python starts no processes; a script "
+            "takes all of them",
+            _num_gpus(config),
+        )
+        return attrs.evolve(config, devices=1)
     if not {"TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "WORLD_SIZE"} <= os.environ.keys():
         return config
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
@@ -160,10 +203,14 @@ def _strategy(config: TrainConfig) -> Any:
     return sharded_strategy()
 
 
-def _precision(config: TrainConfig) -> dict[str, Any]:
+def precision_arguments(config: TrainConfig) -> dict[str, Any]:
+    """What Fabric is told of the precision.
+
+    Raises:
+        TrainConfigError: The strategy has no such precision.
+    """
     if config.precision == "auto":
-        has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-        return {"precision": "bf16-mixed" if has_bf16 else "32-true"}
+        return {"precision": "bf16-mixed" if _has_bf16(config) else "32-true"}
     if config.precision == FP16 and config.strategy == "fsdp":
         raise TrainConfigError("precision: strategy='fsdp' has no scaling of gradients for fp16; take 'bf16-mixed'")
     if config.precision == FP16 and _on_cpu(config):
@@ -172,6 +219,35 @@ def _precision(config: TrainConfig) -> dict[str, Any]:
         # Asked by name, Fabric takes bf16 in its place, without scaling of gradients.
         return {"plugins": MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))}
     return {"precision": config.precision}
+
+
+def _num_gpus(config: TrainConfig) -> int:
+    """GPUs that "auto" would take, each by a process."""
+    return torch.cuda.device_count() if config.accelerator in ("auto", "gpu", "cuda") else 0
+
+
+def _indices(devices: int | str | tuple[int, ...]) -> tuple[int, ...]:
+    """Which GPUs are named; empty where only their number is asked for."""
+    if isinstance(devices, tuple):
+        return devices
+    named = str(devices).split(",")
+    return tuple(int(index) for index in named if index.strip()) if len(named) > 1 else ()
+
+
+def _num_asked(devices: int | str | tuple[int, ...]) -> int:
+    """How many processes are asked for on a machine, 0 for "auto"."""
+    if devices == "auto" or _indices(devices):
+        return len(_indices(devices))
+    number = int(str(devices))
+    return torch.cuda.device_count() if number == -1 else number
+
+
+def _has_bf16(config: TrainConfig) -> bool:
+    """Whether the GPU that is asked for calculates in bf16, the first of several."""
+    if config.accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return False
+    with torch.cuda.device(next(iter(_indices(config.devices)), 0)):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _on_cpu(config: TrainConfig) -> bool:

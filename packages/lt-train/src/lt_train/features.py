@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from lt_data import Preprocessing, SampleIndex
 from lt_data.torch import EvalBatch, EvalDataset, Finisher, SampleKey, TrainBatch, TrainDataset, train_loader
 from lt_models import Classifier
 from lt_train.auto import Plan
+from lt_train.device_copies import to_device
+from lt_train.device_memory import InParts
 from lt_train.errors import OutOfSpaceError
 from lt_train.ranks import FabricRanks
 from lt_train.signals import StopRequest
@@ -85,12 +88,13 @@ class FeatureSource:
         loading: dict[str, Any],
         folder: Path,
     ) -> None:
-        self._fabric, self._classifier, self._loading = fabric, classifier, loading
+        self._fabric, self._loading = fabric, loading
         self._dataset, self._preprocessing, self._folder = dataset, preprocessing, folder
         self._share = plan.batch_size // fabric.world_size
         asked = plan.feature_views
         assert asked is not None
         self._augmented, self._views = asked > 0, max(1, asked)
+        self._computes = InParts(partial(features_of, classifier), "features")
         self._features: torch.Tensor | None = None
         self._labels = torch.empty(0)
 
@@ -134,8 +138,8 @@ class FeatureSource:
         sampler = stream.sampler(first_step, plan.steps, rank=fabric.global_rank, world_size=fabric.world_size)
         for keys in sampler:
             rows = torch.tensor([(key.epoch + key.repeat) % self._views * size + key.sample for key in keys])
-            labels = self._labels[rows].to(fabric.device)
-            yield Inputs(self._features[rows].to(fabric.device), labels, labels)
+            labels = to_device(self._labels[rows], fabric.device)
+            yield Inputs(to_device(self._features[rows], fabric.device), labels, labels)
 
     @torch.no_grad()
     def _computed(self, rows: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -147,12 +151,12 @@ class FeatureSource:
         if not self._augmented:
             plain = PlainViews(self._dataset.samples, self._preprocessing, self._dataset)
             for batch in train_loader(plain, batches, **self._loading):
-                yield features_of(self._classifier, batch.images.to(self._fabric.device)), batch.targets
+                yield self._computes(batch.images.to(self._fabric.device)), batch.targets
             return
         finish = Finisher(self._dataset.augmentation)
         for loaded in train_loader(self._dataset, batches, **self._loading):
-            images = finish(TrainBatch(*(tensor.to(self._fabric.device) for tensor in loaded)))
-            yield features_of(self._classifier, images), loaded.targets
+            images = finish(TrainBatch(*(to_device(tensor, self._fabric.device) for tensor in loaded)))
+            yield self._computes(images), loaded.targets
 
 
 class KeptBatches:
@@ -161,7 +165,8 @@ class KeptBatches:
     def __init__(
         self, classifier: Classifier, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], device: torch.device
     ) -> None:
-        self._classifier, self._batches, self._device = classifier, batches, device
+        self._batches, self._device = batches, device
+        self._computes = InParts(partial(features_of, classifier), "features for validation")
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -171,7 +176,7 @@ class KeptBatches:
             return
         kept, num_bytes = [], 0
         for images, targets in self._batches:
-            features = features_of(self._classifier, images.to(self._device)).cpu()
+            features = self._computes(images.to(self._device)).cpu()
             yield features, targets
             num_bytes += features.nbytes
             if num_bytes <= IN_MEMORY_BYTES:

@@ -20,6 +20,7 @@ from lt_train.auto import Plan
 from lt_train.averaging import WeightAverage
 from lt_train.config import TrainConfig
 from lt_train.device_memory import is_out_of_memory
+from lt_train.devices import without_precision_hint
 from lt_train.errors import TrainConfigError
 from lt_train.features import head_of
 from lt_train.finite import FiniteGuard
@@ -69,7 +70,8 @@ class Learner:
         self._part = "" if plan.feature_views is None else "head"
         trained: nn.Module = head_of(classifier) if self._part else classifier
         compile_training(trained, config.torch_compile_args)
-        self._model = fabric.setup_module(trained)
+        with without_precision_hint():
+            self._model = fabric.setup_module(trained)
         self.judged = trained
         if self._average:
             self.judged = head_of(self.evaluated) if self._part else self.evaluated

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import attrs
-import torch
 from lightning_fabric import Fabric
 
 from lt_models import Classifier
@@ -45,7 +44,7 @@ def plan_run(
         DeviceMemoryError: Not even a single image fits.
     """
     size, world = len(data.train), fabric.world_size
-    tuned = classifier.num_blocks if has_weights and classifier.memory_format != torch.channels_last else None
+    tuned = classifier.num_blocks if has_weights and not classifier.is_convolutional else None
     auto = config.batch_size == "auto"
     if checkpoint is not None and auto:
         config = attrs.evolve(config, batch_size=checkpoint.batch_size)

@@ -10,6 +10,9 @@ from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import nn
 from torch.optim import Optimizer
 
+KERNELS = ("fused", "foreach", "capturable")
+"""Settings of a group of AdamW that say how its step is calculated."""
+
 
 def sharded_strategy() -> ModelParallelStrategy:
     """Lightning Fabric's way to PyTorch's `fully_shard` (FSDP2), over all processes of a run."""
@@ -86,7 +89,12 @@ def load_moments(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
         index: {name: _as_own(parameters[index], value) for name, value in state.items()}
         for index, state in content["state"].items()
     }
-    optimizer.load_state_dict({**content, "state": moments})
+    # Which kernels take the step is a matter of the device, which may be another than that of the interrupted run.
+    groups = [
+        {**saved, **{flag: own[flag] for flag in KERNELS}}
+        for saved, own in zip(content["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**content, "state": moments, "param_groups": groups})
 
 
 def _as_own(own: torch.Tensor, value: Any) -> Any:

@@ -125,6 +125,7 @@ def fit(
     check_first_images(task, data)
     freeze_part(classifier, config.model_args.backbone_freeze)
     classifier.to(fabric.device)
+    fabric.strategy.precision.convert_module(classifier)  # to 64 bits where it learns in them, before it is copied
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
     check_batch_norm(classifier, data, plan, fabric.world_size)
     with ExitStack() as at_last, ExitStack() as stack:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lt_train.device_copies import to_device
+from lt_train.device_memory import InParts
 from lt_train.losses import scores_of, validation_loss
 from lt_train.metrics.build import make_tally
 from lt_train.metrics.plan import LOSS, VAL, MetricPlan
@@ -55,13 +56,15 @@ def validate(
     ranks.share_buffers(classifier)
     tally, loss = make_tally(plan), validation_loss(plan.task)
     weight_type = next(classifier.parameters()).dtype
+    # Ranks can run a sharded model only together, and so not in parts that one of them needs.
+    network = InParts(classifier, "validation") if spare is None else classifier
     idle = None if spare is None else (spare, None)
     for batch in shared_pace(batches, ranks, stop, idle):
         if batch is None:
             return None
         images, targets = batch
         with uncompiled(classifier):
-            logits = classifier(to_device(images, fabric.device, weight_type)).float().cpu()
+            logits = network(to_device(images, fabric.device, weight_type)).float().cpu()
         if targets is None:
             continue
         tally.update(scores_of(logits, plan.task).numpy(), targets.numpy())
