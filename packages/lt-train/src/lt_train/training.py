@@ -30,6 +30,7 @@ from lt_train.devices import as_launched, check_devices, start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.final_test import score_test_split
 from lt_train.kept_memory import kept_memory
+from lt_train.launched import ending_with_launcher
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
 from lt_train.loggers.confusion_picture import MOST_CLASSES, confusion_picture
@@ -129,6 +130,7 @@ def fit(
     plan, reasons, parts = plan_run(fabric, classifier, data, config, checkpoint, has_weights=has_weights)
     check_batch_norm(classifier, data, plan, fabric.world_size)
     with ExitStack() as at_last, ExitStack() as stack:
+        stack.enter_context(ending_with_launcher(fabric))
         console = Console(stderr=True, quiet=not fabric.is_global_zero)
         stack.enter_context(console_log(console))
         if fabric.is_global_zero:
