@@ -538,8 +538,10 @@ def test_a_compiled_run_learns_and_its_files_are_those_of_any_other(job, tmp_pat
 
 
 def test_what_torch_compile_does_not_know_is_refused_with_the_setting(job):
-    with pytest.raises(TrainConfigError, match=r"torch_compile_args.*speed"):
-        job.run(torch_compile_args={"speed": "ludicrous"})
+    for args in ({"speed": "ludicrous"}, {"backend": "nope"}, {"mode": "nope"}, {"dynamic": "nope"}):
+        with pytest.raises(TrainConfigError, match=r"torch_compile_args"):
+            job.run(torch_compile_args=args)
+    assert not job.out.root.exists()
 
 
 @pytest.mark.parametrize("asked", [1, "norms"])

@@ -209,6 +209,16 @@ def test_a_file_that_describes_data_is_not_taken_for_one_of_arguments(call, data
     assert "unknown key" not in failed.err
 
 
+def test_a_wrong_value_of_a_file_is_not_taken_for_a_missing_option(call, tmp_path):
+    (tmp_path / "run.yaml").write_text("out: 3\ndata: {}\n", encoding="utf-8")
+    failed = call("train", "--config", tmp_path / "run.yaml")
+    assert failed.status == 2
+    told = " ".join(failed.err.split())
+    assert "out expected" in told
+    assert "--model this option is required" in told
+    assert told.count("this option is required") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

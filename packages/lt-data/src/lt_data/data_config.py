@@ -15,13 +15,16 @@ from lt_data.errors import ConfigError, PredictionArgumentError, Problem, enumer
 from lt_data.files import looked_for, user_path
 from lt_data.images.decoding import Decoding, DicomFrame, DicomWindow, valid_frame, valid_range, valid_window
 from lt_data.structuring import STRUCTURE, structure
-from lt_data.validators import above, at_least, is_whole
+from lt_data.validators import above, at_least, between, is_whole
 from lt_data.yaml_text import UniqueKeyLoader, unreadable_yaml
 
 Split = Literal["train", "val", "test"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 """Of files that are tables where a YAML file could be."""
+
+LARGEST_CACHE_GB = 1e9
+"""More than any disk; the number of bytes must be one."""
 
 PATH_KEYS = ("train", "val", "test", "train_csv", "val_csv", "test_csv")
 
@@ -145,7 +148,7 @@ class DataConfig:
     dicom_frame: DicomFrame = attrs.field(default="middle", validator=valid_frame)
     on_bad_image: Literal["skip", "error"] = "skip"
     cache: Literal["ram", "disk"] | None = None
-    cache_limit_gb: float = attrs.field(default=8.0, validator=above(0.0))
+    cache_limit_gb: float = attrs.field(default=8.0, validator=(above(0.0), between(0.0, LARGEST_CACHE_GB)))
 
     def __attrs_post_init__(self) -> None:
         shares, classes = self._share_problems(), self._class_problems()

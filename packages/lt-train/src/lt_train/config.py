@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -65,10 +64,18 @@ def _path_as_text(value: Any) -> str | None:
     return None if value is None else os.fspath(value)
 
 
+WEIGHTS = (1e-6, 1e6)
+"""Of classes in the loss: beyond, a float32 loss has no digits left for the other classes."""
+
+LONGEST_TIMEOUT = 1e6
+"""In seconds, eleven days: the system counts no waits of any length."""
+
+
 def _positive_weights(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    wrong = [repr(k) for k, weight in value.items() if not 0 < weight < math.inf] if isinstance(value, dict) else []
+    low, high = WEIGHTS
+    wrong = [repr(k) for k, weight in value.items() if not low <= weight <= high] if isinstance(value, dict) else []
     if wrong:
-        raise ValueError(f"weights must be above 0 and finite; wrong for {listed(wrong)}")
+        raise ValueError(f"weights must be above 0 and finite, from {low:g} to {high:g}; wrong for {listed(wrong)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -182,7 +189,7 @@ class LoaderArgs:
     """
 
     prefetch_factor: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(1)))
-    timeout: float = attrs.field(default=0.0, validator=at_least(0.0))
+    timeout: float = attrs.field(default=0.0, validator=between(0.0, LONGEST_TIMEOUT))
     multiprocessing_context: Literal["fork", "forkserver", "spawn"] | None = None
     pin_memory: bool | Auto = "auto"
 

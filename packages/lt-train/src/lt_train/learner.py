@@ -192,5 +192,6 @@ def compile_training(trained: nn.Module, args: Mapping[str, Any] | None) -> None
         return
     try:
         trained.compile(**args)
-    except (TypeError, ValueError, RuntimeError) as error:
+    # AssertionError: of a value of another type.
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise TrainConfigError(f"torch_compile_args: {error}") from error

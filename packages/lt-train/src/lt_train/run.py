@@ -218,7 +218,7 @@ class Run:
             best = self.validate(state, stop)
             stopping = state.validation_due
         if check and not stopping:
-            if state.step == self.plan.steps or state.step % self.plan.val_log_every == 0:
+            if self.ended(state) or state.step % self.plan.val_log_every == 0:
                 loggers.log(state.step, state.metrics)
             progress.report(state.step, shown(state.metrics, self.watched), always=True, note="(best)" if best else "")
         ended = self.out_of_patience(state)

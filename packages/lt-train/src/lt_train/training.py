@@ -15,6 +15,7 @@ import attrs
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_data import TaskSpec, write_split
@@ -31,6 +32,7 @@ from lt_train.errors import TrainConfigError
 from lt_train.final_test import score_test_split
 from lt_train.kept_memory import kept_memory
 from lt_train.launched import ending_with_launcher
+from lt_train.learner import compile_training
 from lt_train.loader_errors import worker_errors
 from lt_train.loggers.build import Loggers, check_loggers, open_loggers
 from lt_train.loggers.confusion_picture import MOST_CLASSES, confusion_picture
@@ -114,6 +116,7 @@ def fit(
     asked = None if asked is None else checked_plain(asked)
     config = as_launched(config)
     check_devices(config)
+    compile_training(nn.Identity(), config.torch_compile_args)  # refuses what torch.compile does not take
     recipe = make_recipe(config, task, data.train)
     metrics = plan_metrics(config.metric_args, task.task, task.classes.names)
     watched = watched_metric(config.metric_args.watch_metric, metrics)

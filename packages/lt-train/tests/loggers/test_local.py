@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 import lt_train.run
-from lt_train import LoggerArgs, SaveCheckpointArgs, TensorBoardArgs, TrainConfigError
+from lt_train import EarlyStoppingArgs, LoggerArgs, SaveCheckpointArgs, TensorBoardArgs, TrainConfigError
 from lt_train.loggers.confusion_picture import confusion_picture
 
 
@@ -103,6 +103,13 @@ def test_validations_are_logged_as_often_as_asked_and_the_last_always(job):
     args = LoggerArgs(val_every_num_steps=2, val_log_every_num_steps=4, log_every_num_steps=1)
     job.run(steps=9, logger_args=args)
     assert list(lines_of(job, "val_loss")) == [4, 8, 9]
+
+
+def test_the_last_validation_is_logged_too_where_it_ends_the_run(job):
+    args = LoggerArgs(val_every_num_steps=2, val_log_every_num_steps=20, log_every_num_steps=1)
+    early = EarlyStoppingArgs(patience=1, min_delta=0.99)
+    assert job.run(steps=40, logger_args=args, early_stopping_args=early).best_step
+    assert list(lines_of(job, "val_loss")) == [4]
 
 
 def test_logging_validations_that_do_not_take_place_is_refused(job):
