@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from lt_data import Classes, SampleIndex
-from lt_train import TrainConfigError
+from lt_data import Classes, ConfigError, SampleIndex, structure
+from lt_train import ModelArgs, TrainConfigError
 from lt_train.class_weights import balanced_draws, class_weights
 
 CLASSES = Classes((4, 7, 9), ("cat", "dog", "4x4"))
@@ -72,3 +72,9 @@ def test_samples_are_drawn_as_often_as_their_rarest_class_asks():
     draws = balanced_draws(samples([[0], [0, 1], [], [0]]), 3)
     assert draws[1] == pytest.approx(1.0)
     assert draws[0] == draws[3] == draws[2] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1e-300, 1e300, float("inf"), float("nan")])
+def test_a_weight_that_a_loss_in_float32_cannot_bear_is_refused_with_its_class(weight):
+    with pytest.raises(ConfigError, match=r"class_weights +weights must be above 0 and finite, .*wrong for 'cat'"):
+        structure({"class_weights": {"cat": weight, "dog": 2.0}}, ModelArgs, "model_args")
