@@ -25,7 +25,7 @@ from lt_train.torchfile import read_torch_file
 SPLITS = {"train_files": "training", "val_files": "validation", "test_files": "test"}
 """Digests of images and labels, and of what."""
 
-DERIVED = ("task_spec", "train_preprocessing", "classifier", *SPLITS)
+DERIVED = ("task_spec", "train_preprocessing", "augmentation", "classifier", *SPLITS)
 """What follows from the arguments and the data; told of only where no argument differs."""
 
 FREE_TO_CHANGE = frozenset({"num_workers", "loader_args", "resume_interrupted"})

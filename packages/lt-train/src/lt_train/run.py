@@ -12,7 +12,7 @@ import attrs
 import torch
 from lightning_fabric import Fabric
 
-from lt_data import TaskSpec
+from lt_data import TaskSpec, plain_values
 from lt_data.torch import EvalDataset, SampleCache, TrainDataset, eval_loader
 from lt_models import Classifier
 from lt_train.auto import Plan
@@ -86,6 +86,7 @@ class Run:
             **({} if data.test is None else {"test_files": data.test.fingerprint()}),
             "task_spec": json.loads(task.to_json()),
             "train_preprocessing": attrs.asdict(data.augmentation.preprocessing),
+            "augmentation": plain_values(attrs.asdict(data.augmentation.transforms)),
             "classifier": attrs.asdict(classifier.spec),
             "world_size": fabric.world_size,
         }

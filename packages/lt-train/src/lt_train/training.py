@@ -30,6 +30,7 @@ from lt_train.device_memory import memory_errors
 from lt_train.devices import as_launched, check_devices, start_fabric
 from lt_train.errors import TrainConfigError
 from lt_train.final_test import score_test_split
+from lt_train.given import check_parts, checked_config
 from lt_train.kept_memory import kept_memory
 from lt_train.launched import ending_with_launcher
 from lt_train.learner import compile_training
@@ -83,7 +84,7 @@ def fit(
         classifier: The model to train, changed in place.
         task: What it learns; validation follows its preprocessing.
         data: What it learns from.
-        config: How.
+        config: How; plain dicts in it become what they describe.
         arguments: The user's arguments as plain values, for the log; a resumed run must bring equal ones. None takes
             `config`.
         asked: What starts the same run again, as plain values, for `config.yaml`; None writes none.
@@ -97,12 +98,15 @@ def fit(
             the page too.
 
     Raises:
-        TrainConfigError: `metric_args` or the loss asks for what the task does not have, `watch_metric` names no
-            metric or one that is never defined for this validation split, `class_weights` no class, the batch does not
-            divide over the devices, `torch_compile_args` are not torch.compile's, a logger is not installed, an
-            argument is no plain value, the model cannot take images of this size, or its batch normalisation, of one
-            image at a time, has a single value.
-        ResumeError: The interrupted run had other arguments or data, or the file of its best model is gone.
+        ConfigError: A key of `config` is unknown or wrong; lists all of them.
+        TrainConfigError: The classifier, the task and the samples do not go together, `metric_args` or the loss asks
+            for what the task does not have, `watch_metric` names no metric or one that is never defined for this
+            validation split, `class_weights` no class, the batch does not divide over the devices,
+            `torch_compile_args` are not torch.compile's, a logger is not installed, an argument is no plain value, the
+            model cannot take images of this size, or its batch normalisation, of one image at a time, has a single
+            value.
+        ResumeError: There is no checkpoint, the interrupted run had other arguments or data, or the file of its best
+            model is gone.
         ImageDecodeError: A file is not a whole image, and such files are not to be skipped.
         DatasetError: They are, but too many of a split are such files.
         TrainingDivergedError: The loss or its gradient was not finite in ten steps in a row.
@@ -114,7 +118,10 @@ def fit(
     """
     arguments = checked_plain(attrs.asdict(config) if arguments is None else arguments)
     asked = None if asked is None else checked_plain(asked)
-    config = as_launched(config)
+    config = as_launched(checked_config(config))
+    check_parts(classifier, task, data, config.model_args)
+    if resume:
+        out.check_files(overwrite=False, resume=True)
     check_devices(config)
     compile_training(nn.Identity(), config.torch_compile_args)  # refuses what torch.compile does not take
     recipe = make_recipe(config, task, data.train)
