@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import struct
+import time
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,7 +103,11 @@ def write_page(result: TrainResult, device: torch.device) -> Path:
 
 
 def artifacts_of(file: Path) -> dict[str, set[str]]:
-    """Names of the files of each artifact."""
+    """Names of the files of each artifact, once W&B's own process has written down the end of the run."""
+    end = time.monotonic() + 60.0
+    while not any(record.HasField("exit") for record in records(file)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
     found = {
         record.request.log_artifact.artifact.name: record.request.log_artifact.artifact
         for record in records(file)
