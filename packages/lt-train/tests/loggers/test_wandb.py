@@ -7,9 +7,9 @@ import logging
 import os
 import signal
 import struct
-import time
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
