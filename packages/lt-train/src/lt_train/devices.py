@@ -144,7 +144,7 @@ def without_precision_hint() -> Iterator[None]:
         yield
         return
     asks = cuda._check_cuda_matmul_precision
-    cuda._check_cuda_matmul_precision = lambda device: None  # type: ignore[assignment]  # it was cached
+    cuda._check_cuda_matmul_precision = lambda device: None  # type: ignore[assignment]  # Fabric has an lru_cache
     try:
         yield
     finally:

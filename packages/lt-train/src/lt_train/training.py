@@ -116,9 +116,10 @@ def fit(
         LoaderWorkerError: A process that loads images was killed.
         DeviceMemoryError: A GPU has no memory for a single image, or for what several processes do at once.
     """
+    config = checked_config(config)
     arguments = checked_plain(attrs.asdict(config) if arguments is None else arguments)
     asked = None if asked is None else checked_plain(asked)
-    config = as_launched(checked_config(config))
+    config = as_launched(config)
     check_parts(classifier, task, data, config.model_args)
     if resume:
         out.check_files(overwrite=False, resume=True)
